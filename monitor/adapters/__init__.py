@@ -1,0 +1,1 @@
+"""What talks to the world: network, database, systemd. No policy."""

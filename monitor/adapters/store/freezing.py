@@ -1,0 +1,72 @@
+"""When Stenobird lets nobody in (401, 402, 403): one freeze for the whole source."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from monitor.adapters.store import events, schema
+from monitor.core.lifecycle import Status
+from monitor.core.model import LogEvent, iso
+
+F = schema.freezes.c
+R = schema.requests.c
+STENOBIRD = "stenobird"
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    reason: str
+    strikes: int  # tries at the door since it closed
+    until: datetime  # of the next try
+
+
+def current(conn: Connection) -> Freeze | None:
+    """Return the freeze in force, or None."""
+    query = sa.select(F.reason, F.strikes, F.until).where(F.source == STENOBIRD)
+    row = conn.execute(query).one_or_none()
+    return Freeze(*row) if row else None
+
+
+def freeze(conn: Connection, freeze: Freeze, now: datetime) -> None:
+    """Close, or keep closed: every pending request that would be due before waits for it."""
+    conn.execute(sa.delete(schema.freezes).where(F.source == STENOBIRD))
+    conn.execute(
+        sa.insert(schema.freezes).values(
+            source=STENOBIRD, reason=freeze.reason, strikes=freeze.strikes, until=freeze.until
+        )
+    )
+    waiting = sa.and_(R.newest, R.status == Status.PENDING.value, R.next_attempt_at < freeze.until)
+    rows = conn.execute(
+        sa.select(R.id, R.generation, R.attempts, schema.episodes.c.guid, schema.podcasts.c.name)
+        .join(schema.episodes, schema.episodes.c.id == R.episode_id)
+        .join(schema.podcasts, schema.podcasts.c.id == schema.episodes.c.podcast_id)
+        .where(waiting)
+        .order_by(R.id)
+    ).all()
+    conn.execute(
+        sa.update(schema.requests)
+        .where(R.id.in_([row.id for row in rows]))
+        .values(reason="frozen", next_attempt_at=freeze.until)
+    )
+    told = [
+        LogEvent(
+            "request.deferred",
+            row.name,
+            row.guid,
+            fields={
+                "generation": row.generation,
+                "reason": "frozen",
+                "attempts": row.attempts,
+                "next_attempt_at": iso(freeze.until),
+            },
+        )
+        for row in rows
+    ]
+    events.append(conn, told, now)
+
+
+def thaw(conn: Connection) -> None:
+    """Open again. What waited comes due by itself."""
+    conn.execute(sa.delete(schema.freezes).where(F.source == STENOBIRD))

@@ -1,0 +1,33 @@
+"""Time-limited claims, as a condition in the WHERE clause and never as a state.
+
+On SQLite one daemon holds the file, so its own clock will do and its start voids every lease.
+On PostgreSQL several daemons share the work, so leases run on the database's clock.
+"""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from monitor.adapters.store import schema
+
+
+def clock(conn: Connection, now: datetime) -> datetime:
+    """Return the instant that leases are measured by."""
+    if conn.dialect.name == "sqlite":
+        return now
+    at: datetime = conn.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    return at.astimezone(UTC)
+
+
+def lease_expired(
+    leased_until: sa.ColumnElement[datetime | None], at: datetime
+) -> sa.ColumnElement[bool]:
+    return sa.or_(leased_until.is_(None), leased_until <= at)
+
+
+def void_all(conn: Connection) -> None:
+    """Take back every lease. Only for the one daemon of a SQLite file, when it starts."""
+    for table in (schema.podcasts, schema.episodes):
+        held = table.c.leased_until.is_not(None)
+        conn.execute(sa.update(table).where(held).values(leased_until=None, lease=None))

@@ -1,0 +1,194 @@
+"""The tables. ``monitor/migrations`` creates them; a test keeps the two equal."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware instant in UTC. SQLite keeps it as naive text that sorts by time."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+podcasts = sa.Table(
+    "podcasts",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),  # permanent
+    sa.Column("slug", sa.Text, nullable=False),  # Stenobird's
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("configured", sa.Boolean, nullable=False),  # False: rows kept, not polled
+    sa.Column("etag", sa.Text),
+    sa.Column("last_modified", sa.Text),
+    sa.Column("failures", sa.Integer, nullable=False, default=0),
+    sa.Column("reason", sa.Text),
+    sa.Column("last_attempt_at", UtcDateTime),
+    sa.Column("last_ok_at", UtcDateTime),
+    sa.Column("last_new_at", UtcDateTime),
+    sa.Column("last_full_at", UtcDateTime),
+    sa.Column("baseline_at", UtcDateTime),
+    sa.Column("suspect", sa.Text),
+    sa.Column("suspect_at", UtcDateTime),
+    sa.Column("next_poll_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("leased_until", UtcDateTime),
+    sa.Column("lease", sa.Text),
+)
+
+episodes = sa.Table(
+    "episodes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("podcast_id", sa.ForeignKey("podcasts.id"), nullable=False),
+    sa.Column("guid", sa.Text, nullable=False),  # as first recorded
+    sa.Column("post_id", sa.Text),
+    sa.Column("link", sa.Text),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("former_titles", sa.JSON, nullable=False),  # oldest first
+    sa.Column("audio_url", sa.Text, nullable=False),
+    sa.Column("audio_bytes", sa.BigInteger),
+    sa.Column("duration_s", sa.Integer),
+    sa.Column("published_at", UtcDateTime),
+    sa.Column("published_raw", sa.Text),
+    sa.Column("first_seen_at", UtcDateTime, nullable=False),
+    sa.Column("present", sa.Boolean, nullable=False),  # was in the last complete document
+    sa.Column("slug", sa.Text),  # proved
+    sa.Column("processing_state", sa.Text),  # verbatim
+    sa.Column("state_changed_at", UtcDateTime),
+    sa.Column("resource", sa.JSON(none_as_null=True)),  # what Stenobird publishes
+    sa.Column("resource_digest", sa.Text),
+    sa.Column("last_tracked_at", UtcDateTime, index=True),
+    sa.Column("next_track_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("leased_until", UtcDateTime),  # for a delivery or a look, one at a time
+    sa.Column("lease", sa.Text),
+    sa.UniqueConstraint("podcast_id", "guid"),
+)
+
+aliases = sa.Table(
+    "aliases",
+    metadata,
+    sa.Column("podcast_id", sa.ForeignKey("podcasts.id"), primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),  # guid, post_id, link
+    sa.Column("value", sa.Text, primary_key=True),
+    sa.Column("episode_id", sa.ForeignKey("episodes.id"), nullable=False),
+    sa.Column("added_at", UtcDateTime, nullable=False),
+)
+
+STATUSES = "status IN ('pending', 'accepted', 'processed', 'failed', 'skipped', 'held')"
+
+requests = sa.Table(  # the ledger: never pruned
+    "requests",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("episode_id", sa.ForeignKey("episodes.id"), nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("newest", sa.Boolean, nullable=False),  # of its episode's generations
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_attempt_at", UtcDateTime, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("action_url", sa.Text),
+    sa.Column("first_posted_at", UtcDateTime),
+    sa.Column("outcome_unknown", sa.Boolean, nullable=False),
+    sa.Column("state_before_post", sa.Text),
+    sa.Column("accepted_at", UtcDateTime),
+    sa.Column("reasks", sa.Integer, nullable=False),
+    sa.Column("same_digest", sa.Text),
+    sa.Column("same_count", sa.Integer, nullable=False),
+    sa.Column("same_at", UtcDateTime),
+    sa.UniqueConstraint("episode_id", "generation"),
+    sa.CheckConstraint(STATUSES, name="status"),
+    sa.Index("ix_requests_newest_status_next_attempt_at", "newest", "status", "next_attempt_at"),
+)
+
+posts = sa.Table(  # every POST begun, written before its first byte leaves
+    "posts",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("request_id", sa.ForeignKey("requests.id"), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False, index=True),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("audio_minutes", sa.Integer, nullable=False),
+    sa.Column("outcome", sa.Text),  # http_202, timeout…; null: not known
+    sa.Column("in_vain", sa.Boolean, nullable=False),  # certainly without effect: costs no budget
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("level", sa.Text, nullable=False),
+    sa.Column("podcast", sa.Text),
+    sa.Column("guid", sa.Text),
+    sa.Column("fields", sa.JSON, nullable=False),
+    sa.Index("ix_events_podcast_guid", "podcast", "guid"),
+)
+
+problems = sa.Table(  # what stands now; the history is in the events
+    "problems",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("podcast", sa.Text, primary_key=True),  # "": none
+    sa.Column("guid", sa.Text, primary_key=True),  # "": none
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("since", UtcDateTime, nullable=False),
+    sa.Column("strikes", sa.Integer, nullable=False),
+    sa.Column("opened_at", UtcDateTime),
+    sa.Column("reminded_at", UtcDateTime),
+)
+
+freezes = sa.Table(  # a source that lets nobody in
+    "freezes",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("strikes", sa.Integer, nullable=False),
+    sa.Column("until", UtcDateTime, nullable=False),
+)
+
+words = sa.Table(  # processing states ever seen, casefolded
+    "words",
+    metadata,
+    sa.Column("word", sa.Text, primary_key=True),
+    sa.Column("first_seen_at", UtcDateTime, nullable=False),
+)
+
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+SEQ = "seq"  # of the last committed event
+LOGGED = "logged"  # the last seq that reached the log
+POSTING = "posting"  # locked while pace and budget are computed from the ledger

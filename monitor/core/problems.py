@@ -1,0 +1,111 @@
+"""Problems: what a person should know, said once, reminded daily, and taken back.
+
+A problem begins as a silent count of strikes. It is opened after enough of them over enough
+time, so that a single bad answer wakes nobody; its recovery is said only if it was opened.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from monitor.core.model import LogEvent, iso
+
+REMIND_AFTER = timedelta(days=1)
+
+
+class Kind(StrEnum):
+    FEED_FAILING = "feed_failing"
+    STENOBIRD_FAILING = "stenobird_failing"
+    STENOBIRD_FROZEN = "stenobird_frozen"  # 401, 402, 403: nothing is POSTed until it is solved
+    REQUEST_REFUSED = "request_refused"  # an answer to a POST that nobody foresaw
+    REQUEST_STALLED = "request_stalled"  # accepted, asked again, and still nothing moves
+    STATE_REGRESSED = "state_regressed"  # was processed, and is not any more
+
+
+PATIENCE: dict[Kind, tuple[int, timedelta]] = {
+    Kind.FEED_FAILING: (3, timedelta(minutes=10)),
+    Kind.STENOBIRD_FAILING: (3, timedelta(minutes=10)),
+}
+AT_ONCE = (1, timedelta())
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    kind: Kind
+    podcast: str | None
+    guid: str | None
+    reason: str
+    since: datetime  # the first strike
+    strikes: int
+    opened_at: datetime | None = None  # None: not yet worth a person's time
+    reminded_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemUpdate:
+    """What to write of one problem: its row as it will be (None: gone), and what to say."""
+
+    kind: Kind
+    podcast: str | None
+    guid: str | None
+    after: Problem | None
+    events: tuple[LogEvent, ...] = ()
+
+
+def strike(
+    before: Problem | None,
+    kind: Kind,
+    *,
+    reason: str,
+    now: datetime,
+    podcast: str | None = None,
+    guid: str | None = None,
+) -> ProblemUpdate:
+    """Count one more failure; open the problem, or remind of it, where it is time."""
+    problem = before or Problem(kind, podcast, guid, reason, since=now, strikes=0)
+    problem = replace(problem, reason=reason, strikes=problem.strikes + 1)
+    enough, long_enough = PATIENCE.get(kind, AT_ONCE)
+    if problem.opened_at is not None:
+        return remind(problem, now=now)
+    if problem.strikes < enough or now - problem.since < long_enough:
+        return ProblemUpdate(kind, podcast, guid, problem)
+    problem = replace(problem, opened_at=now, reminded_at=now)
+    told = _event("problem.opened", problem, {"failures": problem.strikes})
+    return ProblemUpdate(kind, podcast, guid, problem, (told,))
+
+
+def remind(problem: Problem, *, now: datetime) -> ProblemUpdate:
+    """Say again that an open problem stands, if a day has passed since it was last said."""
+    told: tuple[LogEvent, ...] = ()
+    if problem.reminded_at is not None and now - problem.reminded_at >= REMIND_AFTER:
+        problem = replace(problem, reminded_at=now)
+        told = (_event("problem.reminded", problem, {}),)
+    return ProblemUpdate(problem.kind, problem.podcast, problem.guid, problem, told)
+
+
+def recover(before: Problem | None, *, now: datetime) -> ProblemUpdate | None:
+    """Take a problem back; None where there was none."""
+    if before is None:
+        return None
+    told: tuple[LogEvent, ...] = ()
+    if before.opened_at is not None:
+        took_s = round((now - before.since).total_seconds())
+        told = (
+            LogEvent(
+                "problem.recovered",
+                before.podcast,
+                before.guid,
+                fields={"problem": before.kind, "reason": before.reason, "took_s": took_s},
+            ),
+        )
+    return ProblemUpdate(before.kind, before.podcast, before.guid, None, told)
+
+
+def _event(name: str, problem: Problem, extra: dict[str, int]) -> LogEvent:
+    fields = {
+        "problem": problem.kind.value,
+        "reason": problem.reason,
+        "since": iso(problem.since),
+        **extra,
+    }
+    return LogEvent(name, problem.podcast, problem.guid, "warning", fields)

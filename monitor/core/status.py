@@ -1,0 +1,143 @@
+"""The status block: the same lines in the log, from the database and rebuilt from a log.
+
+``status.summary``, a ``status.feed`` per podcast, failing ones first, a ``status.request`` per
+unsettled request, ``status.end``. Of feeds and requests at most 100 each; what was cut is
+counted in ``omitted``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from monitor.core.lifecycle import Status
+from monitor.core.model import LogEvent, iso
+
+MOST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStatus:
+    podcast: str
+    last_attempt_at: datetime | None
+    last_ok_at: datetime | None
+    last_new_at: datetime | None
+    failures: int
+    reason: str | None
+    next_poll_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStatus:
+    podcast: str
+    guid: str
+    status: Status
+    generation: int
+    reason: str | None
+    attempts: int
+    next_attempt_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state at one committed event, read in one transaction."""
+
+    as_of_seq: int
+    episodes: int
+    requests: Mapping[Status, int]
+    held: Mapping[str, int]  # by reason
+    oldest_pending_at: datetime | None
+    problems: int
+    feeds: Sequence[FeedStatus]
+    unsettled: Sequence[RequestStatus]  # pending and accepted, oldest first
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """Who answers. A command has no uptime."""
+
+    version: str
+    mode: str
+    pid: int
+    uptime_s: int | None = None
+
+
+def block(snapshot: Snapshot, process: Process) -> tuple[LogEvent, ...]:
+    """Return the lines of a status, in order."""
+    feeds = sorted(snapshot.feeds, key=lambda f: (f.failures == 0, f.podcast))
+    omitted = max(0, len(feeds) - MOST) + max(0, len(snapshot.unsettled) - MOST)
+    end = {"as_of_seq": snapshot.as_of_seq, "omitted": omitted}
+    return (
+        _summary(snapshot, process),
+        *(_feed(feed) for feed in feeds[:MOST]),
+        *(_request(request) for request in snapshot.unsettled[:MOST]),
+        LogEvent("status.end", fields=end),
+    )
+
+
+def one_line(snapshot: Snapshot) -> str:
+    """Return the status in one line, for ``systemctl status``."""
+    failing = sum(1 for feed in snapshot.feeds if feed.failures)
+    due = min((feed.next_poll_at for feed in snapshot.feeds), default=None)
+    parts = [
+        f"{len(snapshot.feeds)} podcasts" + (f" ({failing} failing)" if failing else ""),
+        f"{snapshot.episodes} episodes",
+        *(f"{snapshot.requests[s]} {s}" for s in (Status.PENDING, Status.ACCEPTED, Status.FAILED)),
+        f"{snapshot.problems} problems",
+    ]
+    return ", ".join(parts) + (f"; next poll {iso(due)}" if due else "")
+
+
+def _summary(snapshot: Snapshot, process: Process) -> LogEvent:
+    oldest = snapshot.oldest_pending_at
+    return LogEvent(
+        "status.summary",
+        level="warning" if snapshot.problems else "info",
+        fields={
+            "as_of_seq": snapshot.as_of_seq,
+            "version": process.version,
+            "mode": process.mode,
+            "pid": process.pid,
+            "uptime_s": process.uptime_s,
+            "podcasts": len(snapshot.feeds),
+            "episodes": snapshot.episodes,
+            "requests": {status.value: snapshot.requests.get(status, 0) for status in Status},
+            "held": dict(sorted(snapshot.held.items())),
+            "oldest_pending_at": iso(oldest) if oldest else None,
+            "problems": snapshot.problems,
+        },
+    )
+
+
+def _feed(feed: FeedStatus) -> LogEvent:
+    return LogEvent(
+        "status.feed",
+        feed.podcast,
+        level="warning" if feed.failures else "info",
+        fields={
+            "last_attempt_at": _iso(feed.last_attempt_at),
+            "last_ok_at": _iso(feed.last_ok_at),
+            "last_new_at": _iso(feed.last_new_at),
+            "failures": feed.failures,
+            "reason": feed.reason,
+            "next_poll_at": iso(feed.next_poll_at),
+        },
+    )
+
+
+def _request(request: RequestStatus) -> LogEvent:
+    return LogEvent(
+        "status.request",
+        request.podcast,
+        request.guid,
+        fields={
+            "status": request.status.value,
+            "generation": request.generation,
+            "reason": request.reason,
+            "attempts": request.attempts,
+            "next_attempt_at": iso(request.next_attempt_at),
+        },
+    )
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else iso(at)

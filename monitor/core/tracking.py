@@ -1,0 +1,140 @@
+"""What a look at Stenobird teaches about an episode, and what it makes of its request."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from monitor.core import delivery, schedule
+from monitor.core.delivery import Rules
+from monitor.core.lifecycle import SETTLED, Event, Status
+from monitor.core.model import (
+    Episode,
+    Found,
+    LogEvent,
+    Lookup,
+    Observation,
+    ProcessingRequest,
+    Resource,
+    Settlement,
+    Work,
+    iso,
+)
+from monitor.core.resource import digest
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The outcome of tracking an episode once."""
+
+    next_track_at: datetime
+    settlement: Settlement | None = None  # where the request moves
+    stalled: bool = False  # asked twice, and nothing moves: a person's problem
+
+
+def observe(episode: Episode, found: Found, *, words: frozenset[str]) -> Observation:
+    """Return what *found* teaches; *words* are the processing states seen before, of any episode.
+
+    The state is kept verbatim. A word that nobody has seen is said to be new, once, and taken
+    for not final.
+    """
+    resource = found.resource
+    state = resource.state or ""
+    changed = state != episode.processing_state
+    published = digest(resource)
+    return Observation(
+        found.slug,
+        state,
+        changed,
+        published,
+        resource if published != episode.resource_digest else None,
+        (_state_changed(episode, state, words),) if changed else (),
+    )
+
+
+def _state_changed(episode: Episode, state: str, words: frozenset[str]) -> LogEvent:
+    fields = {"from": episode.processing_state, "to": state}
+    if state.casefold() in words:
+        return LogEvent("state.changed", episode.podcast, episode.guid, fields=fields)
+    fields["note"] = "new word"
+    return LogEvent("state.changed", episode.podcast, episode.guid, "warning", fields)
+
+
+def regressed(episode: Episode, state: str, rules: Rules) -> bool:
+    """Return whether what was processed is not any more."""
+    return rules.is_processed(episode.processing_state) and not rules.is_processed(state)
+
+
+def look(work: Work, lookup: Lookup, *, now: datetime, jitter: float, rules: Rules) -> Look:
+    """Decide what a look leads to."""
+    settlement = None
+    if isinstance(lookup, Found):
+        settlement = _settlement(work, lookup.resource, now=now, rules=rules)
+    if settlement is None and _stalled(work, lookup, now=now, rules=rules):
+        if work.request.reasks:
+            return Look(next_look(work, now=now, jitter=jitter, rules=rules), stalled=True)
+        settlement = _reask(work, now=now)
+    if settlement is not None:
+        work = replace(work, request=settlement.request)
+    return Look(next_look(work, now=now, jitter=jitter, rules=rules), settlement)
+
+
+def _settlement(
+    work: Work, resource: Resource, *, now: datetime, rules: Rules
+) -> Settlement | None:
+    request, state = work.request, resource.state
+    if request.status in SETTLED:
+        return None
+    if rules.is_processed(state) and not _asked_in_spite(request):
+        asked = request.status is Status.ACCEPTED
+        reason = "processed" if asked else "already_processed"
+        return delivery.processed(work, reason, resource, now=now)
+    moved = state != request.state_before_post
+    if request.status is Status.ACCEPTED and rules.is_failed(state) and moved:
+        return delivery.settled(work, Event.FAILED, state, now=now)
+    return None
+
+
+def _asked_in_spite(request: ProcessingRequest) -> bool:
+    """Return whether a person asked anew for what may be processed, and it was not POSTed yet."""
+    return request.generation > 1 and request.first_posted_at is None
+
+
+def _stalled(work: Work, lookup: Lookup, *, now: datetime, rules: Rules) -> bool:
+    """Return whether an accepted request has not moved for too long."""
+    request, changed_at = work.request, work.episode.state_changed_at
+    if request.status is not Status.ACCEPTED or request.accepted_at is None:
+        return False
+    if isinstance(lookup, Found) and lookup.resource.state != work.episode.processing_state:
+        return False
+    since = max(request.accepted_at, changed_at or request.accepted_at)
+    return now - since >= rules.stalled_after
+
+
+def _reask(work: Work, *, now: datetime) -> Settlement:
+    settlement = delivery.settled(work, Event.REASKED, "stalled", now=now)
+    after = replace(settlement.request, reasks=work.request.reasks + 1)
+    told = LogEvent(
+        "request.deferred",
+        work.episode.podcast,
+        work.episode.guid,
+        "warning",
+        {
+            "generation": after.generation,
+            "reason": "stalled",
+            "attempts": after.attempts,
+            "next_attempt_at": iso(after.next_attempt_at),
+        },
+    )
+    return Settlement(after, (told,))
+
+
+def next_look(work: Work, *, now: datetime, jitter: float, rules: Rules) -> datetime:
+    """Return when to look at an episode again: its request's age decides."""
+    request = work.request
+    if request.status in SETTLED or request.status is Status.HELD:
+        return now + schedule.SETTLED_AGAIN
+    since = max(
+        request.created_at,
+        request.accepted_at or request.created_at,
+        work.episode.state_changed_at or request.created_at,
+    )
+    return schedule.next_look_at(now, rules.track, since=since, jitter=jitter)

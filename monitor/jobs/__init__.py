@@ -1,0 +1,1 @@
+"""The three kinds of work, each: gather, decide, act, record an outcome."""

@@ -1,0 +1,197 @@
+"""One attempt to hand a request over: GET, then POST if that is still needed, then settle."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from monitor.adapters.store import events, freezing, ledger
+from monitor.adapters.store import work as store
+from monitor.adapters.store.freezing import Freeze
+from monitor.core import delivery, problems, schedule, tracking
+from monitor.core.delivery import Answer, Rules, classify
+from monitor.core.lifecycle import Status
+from monitor.core.model import (
+    Found,
+    Lookup,
+    LookupFailed,
+    Observation,
+    Post,
+    PostAnswered,
+    PostNotSent,
+    PostOutcome,
+    Settlement,
+    Work,
+)
+from monitor.core.problems import Kind
+from monitor.jobs.context import Context
+from monitor.jobs.look import health, look_up
+
+
+async def deliver_request(ctx: Context, work: Work) -> bool:
+    """Make one attempt with a leased request; return whether Stenobird could be asked.
+
+    1. In shadow mode, hold it.
+    2. GET the resource; what it shows may settle the request.
+    3. Write that a POST is about to leave, if pace and budget let it.
+    4. POST, and write what came of it.
+    """
+    rules = ctx.podcasts[work.episode.podcast].delivery
+    if rules.shadow:
+        await ctx.write(store.settle, work, delivery.hold_for_shadow(work), None, now=ctx.now())
+        return True
+    lookup = await look_up(ctx, work.episode)
+    observation = await _observe(ctx, work, lookup, rules)
+    decision = delivery.before_post(work, lookup, now=ctx.now(), jitter=ctx.chance(), rules=rules)
+    if isinstance(decision, Post):
+        return await _post(ctx, work, decision, _Seen(lookup, observation), rules)
+    await ctx.write(_settle, ctx, work, decision, _Seen(lookup, observation))
+    return not isinstance(lookup, LookupFailed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the GET before the POST brought."""
+
+    lookup: Lookup
+    observation: Observation | None
+
+
+async def _observe(ctx: Context, work: Work, lookup: Lookup, rules: Rules) -> Observation | None:
+    if not isinstance(lookup, Found):
+        return None
+    words = await ctx.read(store.known_words)
+    final = rules.processed_states | rules.failed_states
+    return tracking.observe(work.episode, lookup, words=words | final)
+
+
+async def _post(ctx: Context, work: Work, post: Post, seen: _Seen, rules: Rules) -> bool:
+    begun = await ctx.write(_begin, ctx, work, post)
+    if begun is None:
+        return True  # the lease ran out, or a person's verb came between: nothing was sent
+    if isinstance(begun, Settlement):
+        await ctx.write(_settle, ctx, work, begun, seen)
+        return True
+    outcome = await ctx.stenobird.post(post.url, key=post.key, now=ctx.now())
+    settlement = delivery.after_post(
+        work, post, outcome, now=ctx.now(), jitter=ctx.chance(), rules=rules
+    )
+    await ctx.write(
+        _finish, ctx, Work(work.episode, post.request), begun, outcome, settlement, seen
+    )
+    return settlement.request.status is Status.ACCEPTED
+
+
+# --- units of work: each runs in one transaction -----------------------------------------
+
+
+def _begin(conn: Connection, ctx: Context, work: Work, post: Post) -> int | Settlement | None:
+    """Spend pace and budget and write the POST down; or say until when it must wait."""
+    now = ctx.now()
+    minutes = schedule.audio_minutes(work.episode.duration_s)
+    ledger.lock(conn)
+    at, waits_for = schedule.may_post_at(
+        now,
+        ledger.spent(conn, now),
+        request_id=work.request.id,
+        minutes=minutes,
+        per_minute=ctx.limits.per_minute,
+        minutes_per_day=ctx.limits.audio_minutes_per_day,
+    )
+    if waits_for is not None:
+        return delivery.deferred(work, waits_for, at)
+    return store.begin_post(conn, work, post, minutes=minutes, now=now)
+
+
+def _finish(
+    conn: Connection,
+    ctx: Context,
+    work: Work,
+    post_id: int,
+    outcome: PostOutcome,
+    settlement: Settlement,
+    seen: _Seen,
+) -> None:
+    """Write what came of a POST: in the ledger, of the request, and of Stenobird's door."""
+    store.end_post(conn, post_id, _outcome(outcome), in_vain=_in_vain(outcome))
+    if isinstance(outcome, PostAnswered) and settlement.freeze is None:
+        _thaw(conn, ctx.now())
+    _settle(conn, ctx, work, settlement, seen, refused=_refused(outcome))
+
+
+def _settle(
+    conn: Connection,
+    ctx: Context,
+    work: Work,
+    settlement: Settlement,
+    seen: _Seen,
+    *,
+    refused: str | None = None,
+) -> None:
+    now, episode = ctx.now(), work.episode
+    refusal = events.problem(conn, Kind.REQUEST_REFUSED, episode.podcast, episode.guid)
+    if refused is None:
+        update = problems.recover(refusal, now=now)
+    else:
+        update = problems.strike(
+            refusal,
+            Kind.REQUEST_REFUSED,
+            reason=refused,
+            now=now,
+            podcast=episode.podcast,
+            guid=episode.guid,
+        )
+    told = (health(conn, ctx, seen.lookup), update)
+    # A look that found the episode is as good as one by tracking: the next comes later.
+    next_look = _next_look(ctx, work, settlement) if seen.observation else None
+    store.settle(
+        conn, work, settlement, seen.observation, now=now, next_track_at=next_look, problems=told
+    )
+    if settlement.freeze is not None:
+        _freeze(conn, ctx, settlement.freeze, now)
+
+
+def _next_look(ctx: Context, work: Work, settlement: Settlement) -> datetime:
+    rules = ctx.podcasts[work.episode.podcast].delivery
+    after = replace(work, request=settlement.request)
+    return tracking.next_look(after, now=ctx.now(), jitter=ctx.chance(), rules=rules)
+
+
+def _freeze(conn: Connection, ctx: Context, reason: str, now: datetime) -> None:
+    before = freezing.current(conn)
+    strikes = before.strikes + 1 if before else 1
+    until = schedule.next_attempt_at(now, ctx.limits.retry, attempts=strikes, jitter=ctx.chance())
+    freezing.freeze(conn, Freeze(reason, strikes, until), now)
+    problem = events.problem(conn, Kind.STENOBIRD_FROZEN)
+    update = problems.strike(problem, Kind.STENOBIRD_FROZEN, reason=reason, now=now)
+    events.write_problems(conn, [update], now)
+
+
+def _thaw(conn: Connection, now: datetime) -> None:
+    if freezing.current(conn) is None:
+        return
+    freezing.thaw(conn)
+    problem = events.problem(conn, Kind.STENOBIRD_FROZEN)
+    events.write_problems(conn, [problems.recover(problem, now=now)], now)
+
+
+# --- what is kept of an outcome ----------------------------------------------------------
+
+IN_VAIN = frozenset({Answer.NOT_YET, Answer.FREEZE, Answer.DEAD, Answer.UNEXPECTED})
+
+
+def _outcome(outcome: PostOutcome) -> str:
+    return f"http_{outcome.http}" if isinstance(outcome, PostAnswered) else outcome.reason
+
+
+def _in_vain(outcome: PostOutcome) -> bool:
+    """Return whether a POST certainly had no effect, and so costs none of the budget."""
+    if isinstance(outcome, PostAnswered):
+        return classify(outcome.http) in IN_VAIN
+    return isinstance(outcome, PostNotSent)
+
+
+def _refused(outcome: PostOutcome) -> str | None:
+    if isinstance(outcome, PostAnswered) and classify(outcome.http) is Answer.UNEXPECTED:
+        return f"http_{outcome.http}"
+    return None

@@ -1,0 +1,72 @@
+"""One look at an episode that waits for Stenobird, or that is seldom looked at."""
+
+from sqlalchemy import Connection
+
+from monitor.adapters.store import events
+from monitor.adapters.store import work as store
+from monitor.core import problems, tracking
+from monitor.core.model import Found, Lookup, LookupFailed, Observation, Work
+from monitor.core.problems import Kind, ProblemUpdate
+from monitor.core.tracking import Look
+from monitor.jobs.context import Context
+from monitor.jobs.look import health, look_up
+
+
+async def track_episode(ctx: Context, work: Work) -> bool:
+    """Look at a leased episode once; return whether Stenobird could be asked."""
+    rules = ctx.podcasts[work.episode.podcast].delivery
+    lookup = await look_up(ctx, work.episode)
+    observation = None
+    if isinstance(lookup, Found):
+        words = await ctx.read(store.known_words)
+        final = rules.processed_states | rules.failed_states
+        observation = tracking.observe(work.episode, lookup, words=words | final)
+    look = tracking.look(work, lookup, now=ctx.now(), jitter=ctx.chance(), rules=rules)
+    await ctx.write(_finish, ctx, work, lookup, observation, look)
+    return not isinstance(lookup, LookupFailed)
+
+
+def _finish(
+    conn: Connection,
+    ctx: Context,
+    work: Work,
+    lookup: Lookup,
+    observation: Observation | None,
+    look: Look,
+) -> None:
+    told = (health(conn, ctx, lookup), *_episode_problems(conn, ctx, work, observation, look))
+    store.settle(
+        conn,
+        work,
+        look.settlement,
+        observation,
+        now=ctx.now(),
+        next_track_at=look.next_track_at,
+        problems=told,
+    )
+
+
+def _episode_problems(
+    conn: Connection, ctx: Context, work: Work, observation: Observation | None, look: Look
+) -> tuple[ProblemUpdate | None, ...]:
+    rules = ctx.podcasts[work.episode.podcast].delivery
+    stalled = "no_change" if look.stalled else None
+    regressed = None
+    if observation is not None and tracking.regressed(work.episode, observation.state, rules):
+        regressed = observation.state
+    cleared = observation is not None and rules.is_processed(observation.state)
+    moved = look.settlement is not None
+    return (
+        _update(conn, ctx, work, Kind.REQUEST_STALLED, stalled, over=moved),
+        _update(conn, ctx, work, Kind.STATE_REGRESSED, regressed, over=cleared),
+    )
+
+
+def _update(
+    conn: Connection, ctx: Context, work: Work, kind: Kind, reason: str | None, *, over: bool
+) -> ProblemUpdate | None:
+    podcast, guid, now = work.episode.podcast, work.episode.guid, ctx.now()
+    problem = events.problem(conn, kind, podcast, guid)
+    if reason is not None:
+        return problems.strike(problem, kind, reason=reason, now=now, podcast=podcast, guid=guid)
+    return problems.recover(problem, now=now) if over else None

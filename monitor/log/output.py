@@ -1,0 +1,171 @@
+"""The one way out: every line of this process, its own and its libraries', leaves through here."""
+
+import io
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+from monitor.core.model import Level, LogEvent
+from monitor.log.console import continuation
+from monitor.log.lines import Form, render
+from monitor.log.redact import redact
+
+_LEVELS: Final[Mapping[Level, int]] = {
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+_PRIORITIES: Final[Mapping[Level, int]] = {"info": 6, "warning": 4, "error": 3}  # syslog(3)
+_TRACEBACK_CHARS: Final = 16_000  # the end of one, which says what happened
+# Below journald's LineMax= (48K): it would split a longer line, and its second half would begin
+# with what a feed wrote there, a priority of its own included.
+_JOURNAL_LINE_BYTES: Final = 40_000
+
+_events: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+    logging.getLogger("monitor"),
+    processors=[structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    wrapper_class=structlog.stdlib.BoundLogger,
+)
+
+
+def emit(event: LogEvent, *, at: datetime, seq: int | None = None) -> None:
+    """Write *event*, which happened at *at*; *seq* is its number where it was committed.
+
+    Never raises: a line that cannot be written is lost, and the daemon goes on.
+    """
+    _events.log(_LEVELS[event.level], event.name, told=event, at=at, seq=seq)
+
+
+def setup(
+    form: Form | Literal["auto"],
+    stream: TextIO,
+    *,
+    environ: Mapping[str, str],
+    level: Level = "info",
+) -> None:
+    """Send all that is logged, warned of or left uncaught to *stream*. Can be called again.
+
+    *form* ``auto`` is the console on a terminal, logfmt under journald, JSON anywhere else.
+    Libraries are heard from WARNING up, whatever the *level* of our own events.
+    """
+    journal = _is_journal(stream, environ)
+    chosen = _fitting(stream, journal=journal) if form == "auto" else form
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    handler = _Lines(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_adopt],
+            processors=[_printer(chosen, colour=_has_colours(stream, environ), journal=journal)],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [other for other in root.handlers if not isinstance(other, _Lines)]
+    root.addHandler(handler)
+    logging.getLogger("monitor").setLevel(_LEVELS[level])
+    root.setLevel(logging.WARNING)  # httpx prints whole URLs at INFO, tokens included
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _uncaught
+
+
+def _fitting(stream: TextIO, *, journal: bool) -> Form:
+    if stream.isatty():
+        return "console"
+    return "logfmt" if journal else "json"
+
+
+def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Return whether *stream* leads to journald, as $JOURNAL_STREAM says (systemd.exec(5)).
+
+    The variable alone is not enough: it is inherited by whatever redirects its output.
+    """
+    try:
+        stat = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # not a file, or closed
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}"
+
+
+def _has_colours(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Return whether to colour: on a terminal, unless $NO_COLOR is set (no-color.org)."""
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """Writes records to a stream that may break, without ever telling the one who logged."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        error = sys.exc_info()[1]
+        if isinstance(error, BrokenPipeError):
+            self._discard_from_now_on()
+        elif not isinstance(error, OSError) and not self.stream.closed:
+            super().handleError(record)
+
+    def _discard_from_now_on(self) -> None:
+        """Let the stream lead to nowhere: its reader has gone, and a pipe has only one.
+
+        What stays in the stream's buffer would otherwise make Python exit with 120.
+        """
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.stream.fileno())
+        os.close(nowhere)
+
+
+def _printer(form: Form, *, colour: bool, journal: bool) -> Processor:
+    """Return the last processor: it turns what is told into physical lines."""
+
+    def printed(_logger: object, _method: str, told: EventDict) -> str:
+        event: LogEvent = told["told"]
+        lines = [render(event, told["at"], told["seq"], form=form, colour=colour)]
+        if form == "console" and (trace := event.fields.get("exception")):
+            lines += continuation(str(trace))
+        return "\n".join(_prioritised(lines, event.level) if journal else lines)
+
+    return printed
+
+
+def _prioritised(lines: list[str], level: Level) -> Iterator[str]:
+    for line in lines:
+        whole = line.encode()
+        if len(whole) > _JOURNAL_LINE_BYTES:
+            line = whole[:_JOURNAL_LINE_BYTES].decode(errors="ignore") + "…"  # noqa: PLW2901 - the same line, cut
+        yield f"<{_PRIORITIES[level]}>{line}"
+
+
+def _adopt(_logger: object, _method: str, told: EventDict) -> EventDict:
+    """Turn a library's record into an event: the one kind of name outside the closed list."""
+    record: logging.LogRecord = told["_record"]
+    level: Level = "info"
+    if record.levelno >= logging.WARNING:
+        level = "error" if record.levelno >= logging.ERROR else "warning"
+    fields = {
+        "logger": record.name,
+        "message": told["event"].rstrip(),
+        "exception": _exception(told),
+    }
+    told["told"] = LogEvent(f"log.{level}", level=level, fields=fields)
+    told["at"] = datetime.fromtimestamp(record.created, UTC)
+    told["seq"] = None
+    return told
+
+
+def _exception(told: EventDict) -> str | None:
+    kind, error, trace = told.get("exc_info") or (None, None, None)
+    if kind is None:
+        return told.get("stack_info")
+    whole = "".join(traceback.format_exception(kind, error, trace)).rstrip()
+    return redact(whole)[-_TRACEBACK_CHARS:]  # in this order: half a URL cannot be recognised
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):  # not a defect; Python ends the process by the signal
+        return
+    logging.getLogger("monitor").critical("uncaught", exc_info=(kind, error, trace))

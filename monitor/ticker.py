@@ -1,0 +1,161 @@
+"""The scheduler's ticks, and the supervisor that sees to it that they go on ticking.
+
+APScheduler only ticks: everything that must survive is a due time in our own tables. Its known
+faults are met here. An exception while it looks for due jobs kills its timer for good
+(apscheduler#1113, mended in PR #1132, not in 3.11.3): ``SafeScheduler``. A wall clock set back
+stops every job until it has caught up: the supervisor re-arms them. A job that hangs or always
+raises looks alive: the watchdog is fed only while every tick completes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers.asyncio import AsyncIOScheduler, run_in_event_loop
+
+from monitor.core.model import LogEvent
+
+Work = Callable[[], Awaitable[object]]
+Tell = Callable[[LogEvent], None]
+
+LIMIT = timedelta(seconds=60)  # a tick leases and starts; it never waits for the network
+SKEW = timedelta(seconds=5)  # more than this between wall and monotonic clock is a jump
+RETRY_S = 1.0  # after the scheduler itself failed
+
+
+class SafeScheduler(AsyncIOScheduler):  # type: ignore[misc] # apscheduler 3 has no types
+    """An AsyncIOScheduler whose timer survives an exception in its own pass."""
+
+    @run_in_event_loop  # type: ignore[untyped-decorator] # as above
+    def wakeup(self) -> None:
+        self._stop_timer()
+        wait: float | None = RETRY_S
+        try:
+            wait = self._process_jobs()
+        finally:
+            self._start_timer(wait)
+
+
+@dataclass(slots=True)
+class Tick:
+    """Work that is done every *interval*, and at once when it is woken."""
+
+    name: str
+    interval: timedelta
+    work: Work
+    monotonic: Callable[[], float]
+    tell: Tell
+    completed_at: float = 0.0  # by the monotonic clock
+    running: bool = False
+    again: bool = field(default=False)  # woken while running
+
+    async def __call__(self) -> None:
+        """Do the work once, and once more for as long as it was woken meanwhile."""
+        began = self.monotonic()
+        self.running = True
+        try:
+            async with asyncio.timeout(LIMIT.total_seconds()):
+                self.again = True
+                while self.again:
+                    self.again = False
+                    await self.work()
+        except TimeoutError:
+            took_s = round(self.monotonic() - began, 1)
+            self.tell(_event("tick.overran", self.name, "warning", took_s=took_s))
+        except Exception as error:  # noqa: BLE001 - a tick that dies would look alive; it is told
+            self.tell(_event("tick.failed", self.name, "error", error=describe(error)))
+        else:
+            self.completed_at = self.monotonic()
+        finally:
+            self.running = False
+
+    @property
+    def allowance_s(self) -> float:
+        """How long may pass between two completions before something is stuck."""
+        return 3 * self.interval.total_seconds() + 2 * LIMIT.total_seconds()
+
+
+class Ticker:
+    """Owns the scheduler and the ticks."""
+
+    def __init__(
+        self, *, now: Callable[[], datetime], monotonic: Callable[[], float], tell: Tell
+    ) -> None:
+        self.now = now
+        self.monotonic = monotonic
+        self.tell = tell
+        self.ticks: dict[str, Tick] = {}
+        self.scheduler = SafeScheduler(
+            jobstores={"default": MemoryJobStore()},
+            timezone=UTC,
+            job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
+        )
+        self.scheduler.add_listener(
+            self._on_trouble, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES
+        )
+        self._wall_ahead = self._wall() - monotonic()
+
+    def every(self, interval: timedelta, name: str, work: Work) -> None:
+        """Do *work* now and then every *interval*."""
+        tick = Tick(name, interval, work, self.monotonic, self.tell, self.monotonic())
+        self.ticks[name] = tick
+        self.scheduler.add_job(
+            tick.__call__,
+            "interval",
+            seconds=interval.total_seconds(),
+            id=name,
+            next_run_time=self.now(),
+        )
+
+    def start(self) -> None:
+        self.scheduler.start()
+
+    def wake(self, name: str) -> None:
+        """Run a tick as soon as possible; once more, if it is running now."""
+        tick = self.ticks.get(name)
+        if tick is None:
+            return
+        tick.again = True
+        if not tick.running:
+            self.scheduler.modify_job(name, next_run_time=self.now())
+
+    def stop(self) -> None:
+        """Start no more ticks."""
+        self.ticks.clear()
+        self.scheduler.shutdown(wait=False)
+
+    def supervise(self) -> tuple[str, ...]:
+        """Re-arm the ticks after a jump of the wall clock; return the names of those stuck."""
+        skew_s = self._wall() - self.monotonic() - self._wall_ahead
+        if abs(skew_s) > SKEW.total_seconds():
+            self._wall_ahead += skew_s
+            self.tell(LogEvent("clock.jumped", level="warning", fields={"skew_s": round(skew_s)}))
+            for name in self.ticks:
+                self.scheduler.modify_job(name, next_run_time=self.now())
+        now = self.monotonic()
+        return tuple(t.name for t in self.ticks.values() if now - t.completed_at > t.allowance_s)
+
+    def _wall(self) -> float:
+        return self.now().timestamp()
+
+    def _on_trouble(self, event: object) -> None:
+        code = getattr(event, "code", 0)
+        name = str(getattr(event, "job_id", ""))
+        if code == EVENT_JOB_ERROR:
+            error = describe(getattr(event, "exception", None))
+            self.tell(_event("tick.failed", name, "error", error=error))
+        else:
+            self.tell(_event("tick.overran", name, "warning", took_s=None))
+
+
+def describe(error: BaseException | None) -> str:
+    """Return an exception in one line: its kind, and the first line of what it says."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def _event(name: str, tick: str, level: str, **fields: object) -> LogEvent:
+    return LogEvent(name, level=level, fields={"tick": tick, **fields})  # type: ignore[arg-type]
