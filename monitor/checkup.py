@@ -8,7 +8,6 @@ from typing import Literal
 
 import typer
 
-from monitor.adapters.fetch import fetch
 from monitor.adapters.http import Http
 from monitor.adapters.stenobird import Stenobird
 from monitor.adapters.store import instance, migrate, reading
@@ -28,6 +27,7 @@ from monitor.core.parse import parse_feed
 from monitor.core.slug import candidates
 from monitor.daemon import now, open_http, open_stenobird
 from monitor.jobs.context import Podcast
+from monitor.jobs.poll import fetch_body
 from monitor.log.fields import escaped
 from monitor.rules import podcasts
 
@@ -93,14 +93,12 @@ def _database(config: Config) -> Iterator[Finding]:
 
 async def _feed(config: Config, http: Http, podcast: Podcast) -> Document | Finding:
     """GET a feed, unconditionally, and read it; nothing is recorded."""
-    body = bytearray()
-    outcome = await fetch(
+    outcome, body = await fetch_body(
         http,
-        podcast.feed,
+        podcast,
+        url=podcast.feed,
         validators=Validators(),
-        headers=podcast.headers,
         max_body_bytes=config.network.max_body,
-        receive=lambda chunk: body.extend(chunk) or True,
         now=now(),
     )
     subject = f"feed {podcast.name}"
@@ -109,7 +107,7 @@ async def _feed(config: Config, http: Http, podcast: Podcast) -> Document | Find
         detail = getattr(outcome, "detail", "")
         return Finding("problem", subject, f"{reason}: {detail}" if detail else reason)
     try:
-        return parse_feed(bytes(body))
+        return parse_feed(body)
     except ParseError as error:
         return Finding("problem", subject, str(error))
 

@@ -16,7 +16,7 @@ from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_J
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.asyncio import AsyncIOScheduler, run_in_event_loop
 
-from monitor.core.model import LogEvent
+from monitor.core.model import Level, LogEvent, Scalar
 
 Work = Callable[[], Awaitable[object]]
 Tell = Callable[[LogEvent], None]
@@ -157,5 +157,5 @@ def describe(error: BaseException | None) -> str:
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
-def _event(name: str, tick: str, level: str, **fields: object) -> LogEvent:
-    return LogEvent(name, level=level, fields={"tick": tick, **fields})  # type: ignore[arg-type]
+def _event(name: str, tick: str, level: Level, **fields: Scalar) -> LogEvent:
+    return LogEvent(name, level=level, fields={"tick": tick, **fields})

@@ -256,6 +256,15 @@ def test_the_console_says_what_happened_in_columns() -> None:
     ]
 
 
+@pytest.mark.parametrize(("generation", "said"), [(1, "wanted"), (2, "wanted · generation 2")])
+def test_what_goes_without_saying_is_not_said(generation: int, said: str) -> None:
+    event = LogEvent("request.enqueued", "p", fields={"generation": generation})
+
+    assert (
+        render(event, AT, form="console") == f"14:03:05   request.enqueued   p              {said}"
+    )
+
+
 def test_trouble_is_loud_with_and_without_colours() -> None:
     failed = LogEvent("request.failed", "p", GUID, "error", {"reason": "rejected"})
 

@@ -21,8 +21,8 @@ _TOKEN = re.compile(r"[!-~]*")
 _COMMENT = re.compile(r"[ -'*-\[\]-~]*")  # RFC 9110, section 5.6.5: without ( ) and \
 # What every fetch sets for itself: another value would break conditional GETs or framing.
 _OUR_FIELDS = frozenset(
-    "accept-encoding connection content-length host if-modified-since if-none-match"
-    " range transfer-encoding".split()
+    {"accept-encoding", "connection", "content-length", "host", "range", "transfer-encoding"}
+    | {"if-modified-since", "if-none-match"}
 )
 
 

@@ -83,11 +83,19 @@ class NetworkConfig(Table):
     proxy: addresses.ProxyUrl = Field(default="", repr=False)  # empty: none; may hold a password
 
 
+def _at_least_one(words: tuple[str, ...]) -> tuple[str, ...]:
+    if not words:
+        raise ValueError('is empty, so that no episode would ever be done; write ["processed"]')
+    return words
+
+
 class StenobirdConfig(Table):
     base_url: addresses.BaseUrl = "https://stenobird.com"  # without a slash at its end
     token: addresses.Token = SecretStr("")  # empty: none
     token_file: str = ""  # has been read into token
-    processed_states: Annotated[tuple[values.Word, ...], Field(min_length=1)] = ("processed",)
+    processed_states: Annotated[tuple[values.Word, ...], AfterValidator(_at_least_one)] = (
+        "processed",
+    )
     failed_states: tuple[values.Word, ...] = Field(
         default=("failed", "canceled", "cancelled", "rejected"), validate_default=True
     )
@@ -152,6 +160,12 @@ class PodcastConfig(Table):
         return user
 
 
+def _some(podcasts: tuple[PodcastConfig, ...]) -> tuple[PodcastConfig, ...]:
+    if not podcasts:
+        raise ValueError("is empty; add a [[podcasts]] table with name, feed and stenobird")
+    return podcasts
+
+
 class Config(Table):
     """What the operator decided. Made by ``load``, which checks what podcasts ask of each other."""
 
@@ -161,14 +175,19 @@ class Config(Table):
     network: NetworkConfig = NetworkConfig()
     stenobird: StenobirdConfig = StenobirdConfig()
     requests: RequestsConfig = RequestsConfig()
-    podcasts: Annotated[tuple[PodcastConfig, ...], Field(min_length=1)]
+    podcasts: Annotated[tuple[PodcastConfig, ...], AfterValidator(_some)]
 
 
 def keys(table: type[BaseModel] = Config) -> Iterator[tuple[tuple[str, ...], bool]]:
     """Yield the path of every key, with whether it holds further keys; a table before its keys."""
     for name, field in table.model_fields.items():
-        inner = next(iter(get_args(field.annotation)), field.annotation)
-        is_table = isinstance(inner, type) and issubclass(inner, BaseModel)
-        yield (name,), is_table
-        if is_table:
+        inner = _table(field.annotation)
+        yield (name,), inner is not None
+        if inner is not None:
             yield from (((name, *path), more) for path, more in keys(inner))
+
+
+def _table(annotation: object) -> type[BaseModel] | None:
+    """Return the table that an annotation names, alone or as the members of a tuple."""
+    inner = next(iter(get_args(annotation)), annotation)
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None

@@ -153,19 +153,18 @@ def chapters(value: object) -> tuple[Chapter, ...] | None:
 
 
 def _chapter(value: object) -> Chapter | None:
+    title: str | None
     if isinstance(value, dict):
         start_s = first(value, _START, seconds)
         title, about = first(value, _LABEL, line), first(value, _BODY, line)
     elif isinstance(value, str) and (match := _CHAPTER.fullmatch(value.strip())):
         start_s = seconds(match[1])
-        title, about = (line(part) for part in match[2].partition(": ")[::2])
+        title, _, about = match[2].partition(": ")
     else:
         return None
-    return (
-        None
-        if start_s is None or not (title or about)
-        else Chapter(start_s, title or "", about or "")
-    )
+    if start_s is None or not (title or about):
+        return None
+    return Chapter(start_s, line(title) or "", line(about) or "")
 
 
 def request_address(value: object) -> str | None:
@@ -184,12 +183,12 @@ def request_address(value: object) -> str | None:
 
 def _of_action(action: object) -> str | None:
     if isinstance(action, dict):
-        name = first(action, _ACTION_NAME, lambda name: name if _is_request(name) else None)
-        return _target(action) if name else first(action, REQUEST, _target)
+        is_named = first(action, _ACTION_NAME, lambda name: _is_request(name) or None)
+        return _target(action) if is_named else first(action, REQUEST, _target)
     match = _ACTION.match(action.strip()) if isinstance(action, str) else None
-    return (
-        _target({"method": match[2], "href": match[3]}) if match and _is_request(match[1]) else None
-    )
+    if match is None or not _is_request(match[1]):
+        return None
+    return _target({"method": match[2], "href": match[3]})
 
 
 def _is_request(name: object) -> bool:

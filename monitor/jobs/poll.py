@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from monitor.adapters.fetch import fetch
+from monitor.adapters.http import Http
 from monitor.adapters.store import events, polls
 from monitor.core import problems, reconcile
 from monitor.core.lifecycle import Status
@@ -19,11 +20,12 @@ from monitor.core.model import (
     NotModified,
     ParseError,
     PollPlan,
+    Validators,
     iso,
 )
 from monitor.core.parse import parse_feed
 from monitor.core.problems import Kind, Problem, ProblemUpdate
-from monitor.jobs.context import Context
+from monitor.jobs.context import Context, Podcast
 
 WARN_FROM = 3  # failures in a row
 
@@ -32,20 +34,19 @@ async def poll_feed(ctx: Context, feed: Feed) -> bool:
     """Poll a leased feed; return whether it answered well. Its outcome is always recorded."""
     began = asyncio.get_running_loop().time()
     podcast = ctx.podcasts[feed.podcast]
-    body = bytearray()
-    outcome = await fetch(
+    validators = reconcile.to_send(feed, now=ctx.now())
+    outcome, body = await fetch_body(
         ctx.http,
-        feed.url,
-        validators=reconcile.to_send(feed, now=ctx.now()),
-        headers=podcast.headers,
+        podcast,
+        url=feed.url,
+        validators=validators,
         max_body_bytes=ctx.limits.max_body_bytes,
-        receive=lambda chunk: body.extend(chunk) or True,
         now=ctx.now(),
     )
     known, problem = await ctx.read(_recorded, feed)
     now = ctx.now()
     plan, items = await ctx.parse(
-        _decide, feed, known, outcome, bytes(body), now, ctx.chance(), podcast.polling
+        _decide, feed, known, outcome, body, now, ctx.chance(), podcast.polling
     )
     update = _health(plan, problem, now)
     if not await ctx.write(polls.commit_poll, plan, update, now=now):
@@ -53,6 +54,34 @@ async def poll_feed(ctx: Context, feed: Feed) -> bool:
     took_s = asyncio.get_running_loop().time() - began
     ctx.emit(_line(plan, outcome, items, took_s), now)
     return plan.feed.failures == 0
+
+
+async def fetch_body(
+    http: Http,
+    podcast: Podcast,
+    *,
+    url: str,
+    validators: Validators,
+    max_body_bytes: int,
+    now: datetime,
+) -> tuple[FetchOutcome, bytes]:
+    """GET a feed; return the outcome and the body, which is whole only where it is Fetched."""
+    body = bytearray()
+
+    def receive(chunk: bytes) -> bool:
+        body.extend(chunk)
+        return True
+
+    outcome = await fetch(
+        http,
+        url,
+        validators=validators,
+        headers=podcast.headers,
+        max_body_bytes=max_body_bytes,
+        receive=receive,
+        now=now,
+    )
+    return outcome, bytes(body)
 
 
 def _recorded(conn: Connection, feed: Feed) -> tuple[Known, Problem | None]:
