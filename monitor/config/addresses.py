@@ -88,7 +88,7 @@ def _database(value: str) -> str:
 
 def _sqlite(value: str, rest: str) -> str:
     path, _, options = rest.removeprefix("/").partition("?")
-    if path in {"", ":memory:"} or path.startswith("file:") or "mode=memory" in options:
+    if path in {"", ":memory:", "file::memory:"} or "mode=memory" in options:
         raise ValueError(
             "is a SQLite database in memory, which forgets every request with the process;"
             ' write a file, such as "sqlite:///podcast-monitor.db"'
@@ -98,8 +98,10 @@ def _sqlite(value: str, rest: str) -> str:
             'has two slashes; write three and then the path, such as "sqlite:///podcast-monitor.db",'
             ' or four for an absolute one, such as "sqlite:////var/lib/podcast-monitor/monitor.db"'
         )
-    if options:
-        raise ValueError("has options behind a ?; write the path alone: what is needed is set here")
+    if options or path.startswith("file:"):
+        raise ValueError(
+            "has file: or options in it; write the path alone: all that is needed is set already"
+        )
     return value
 
 

@@ -16,7 +16,17 @@ class Mistake:
     what: str  # is wrong, and what to write instead; holds no secret
 
     def __str__(self) -> str:
-        return ": ".join(filter(None, (self.origin, self.key, self.what)))
+        """Return one line, whatever control characters a key or a file's name holds."""
+        line = ": ".join(filter(None, (self.origin, self.key, self.what)))
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def is_there(file: Path) -> bool:
+    """Return whether there is something to read; what cannot even be looked at will say why."""
+    try:
+        return file.exists()
+    except OSError:  # such as a directory that this user may not enter
+        return True
 
 
 def dotted(path: KeyPath) -> str:

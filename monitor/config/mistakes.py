@@ -102,7 +102,7 @@ def _json_fault(value: str) -> str:
         json.loads(value)
     except json.JSONDecodeError as error:
         return f"not JSON ({error.msg} at line {error.lineno}, column {error.colno})"
-    return "text, not an array"
+    return "not an array"
 
 
 def add_clashes(found: Gathered) -> None:

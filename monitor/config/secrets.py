@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from monitor.config.gathered import Gathered, KeyPath
+from monitor.config.gathered import Gathered, KeyPath, is_there
 
 
 def read_files(found: Gathered, layer: Mapping[str, Any], cwd: Path) -> None:
@@ -35,7 +35,7 @@ def read_credentials(found: Gathered, directory: Path) -> None:
             places.append(((*path, "password"), table, f"{table['name']}-password"))
     for path, table, name in places:
         credential = directory / name
-        if "/" in name or not credential.exists():
+        if "/" in name or not is_there(credential):
             continue
         found.origins[path] = str(credential)
         try:

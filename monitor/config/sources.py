@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from monitor.config import secrets
-from monitor.config.gathered import Gathered, Mistake
+from monitor.config.gathered import Gathered, Mistake, is_there
 from monitor.config.settings import Config, keys
 from monitor.core.model import ConfigError
 
@@ -53,14 +53,14 @@ def gather(path: Path | None, environ: Mapping[str, str], cwd: Path) -> Gathered
 
 def _find(environ: Mapping[str, str], cwd: Path) -> Path:
     if chosen := environ.get(CONFIG_VARIABLE):
-        if (cwd / chosen).exists():
+        if is_there(cwd / chosen):
             return cwd / chosen
         raise ConfigError(
             f"{CONFIG_VARIABLE}: there is no file {chosen}; set it to one that exists, or unset it"
         )
     places = (cwd / IN_WORKING_DIRECTORY, SYSTEM_WIDE)
     for place in places:
-        if place.exists():
+        if is_there(place):
             return place
     raise ConfigError(
         f"no configuration was found: neither {places[0]} nor {places[1]} exists and"
@@ -122,11 +122,12 @@ class _Variables(EnvSettingsSource):
         self.env_vars = {name.lower(): value for name, value in environ.items()}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """Decode JSON; other text stays, and is refused with all the other mistakes."""
+        """Decode JSON arrays; other text stays, and is refused with all the other mistakes."""
         try:
-            return super().decode_complex_value(field_name, field, value)
+            decoded = super().decode_complex_value(field_name, field, value)
         except ValueError:
             return value
+        return decoded if isinstance(decoded, list | dict) else value
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Mistake]:

@@ -57,7 +57,7 @@ def kind(value: object) -> str:
     """Return what a value is in TOML's words."""
     match value:
         case bool():
-            return "true or false"
+            return "a boolean"
         case str():
             return "text"
         case int() | float():
@@ -108,7 +108,7 @@ def _size(value: object) -> int:
 
 def _count(value: object, least: int) -> int:
     """Return a whole number; the environment has it as text."""
-    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    text = str(value) if isinstance(value, int | str) else ""
     if not re.fullmatch(r"[0-9]{1,7}", text) or not least <= int(text) <= LARGEST_COUNT:
         raise ValueError(
             f"{shown(value)} is not a whole number from {least} to {LARGEST_COUNT};"
