@@ -1,22 +1,25 @@
-"""Which episodes of a back catalogue are wanted when a podcast is polled for the first time."""
+"""Which episodes of a back catalogue are wanted when a podcast is polled for the first time.
+
+Undated and future-dated ones count as published now, when they are first seen.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from monitor.core.model import ObservedEpisode
 
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """Those published within *age* before the first poll. Undated ones are not."""
+    """Those published within *age* before the first poll."""
 
     age: timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """The *count* newest by published time; undated ones are the oldest. 0: none."""
+    """The *count* newest by published time, at a tie the first in the document. 0: none."""
 
     count: int
 
@@ -28,21 +31,20 @@ class Everything:
 
 Backfill = Within | Latest | Everything
 
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
-
 
 def wanted(
     episodes: Sequence[ObservedEpisode], backfill: Backfill, now: datetime
 ) -> Iterable[tuple[ObservedEpisode, bool]]:
     """Pair each episode with whether *backfill* wants it."""
+
+    def age_of(episode: ObservedEpisode) -> timedelta:
+        return max(now - (episode.published_at or now), timedelta())
+
     match backfill:
         case Everything():
             return [(e, True) for e in episodes]
         case Within(age):
-            return [
-                (e, e.published_at is not None and e.published_at >= now - age) for e in episodes
-            ]
+            return [(e, age_of(e) <= age) for e in episodes]
         case Latest(count):
-            by_date = sorted(episodes, key=lambda e: e.published_at or _LONG_AGO, reverse=True)
-            newest = {e.guid for e in by_date[:count]}
+            newest = {e.guid for e in sorted(episodes, key=age_of)[:count]}
             return [(e, e.guid in newest) for e in episodes]

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from hashlib import sha256
 
 from monitor.core import schedule
-from monitor.core.lifecycle import Event, advance
+from monitor.core.lifecycle import Event, Status, advance
 from monitor.core.model import (
     Found,
     LogEvent,
@@ -72,9 +72,9 @@ def before_post(
     """Decide, after the GET, whether a due request is POSTed, settled or put off."""
     match lookup:
         case Found(resource, slug):
-            seen = _seen(work, resource, now=now, rules=rules)
-            if seen is not None:
-                return seen
+            settlement = settle(work, resource, now=now, rules=rules)
+            if settlement is not None:
+                return settlement
             episode = work.episode
             url = request_url(
                 resource, base_url=rules.base_url, podcast=episode.podcast_slug, slug=slug
@@ -86,31 +86,55 @@ def before_post(
             return _unreadable(work, lookup, now=now, jitter=jitter, rules=rules)
 
 
-def _seen(work: Work, resource: Resource, *, now: datetime, rules: Rules) -> Settlement | None:
-    """Return the settlement that the state calls for, or None where a POST is still needed."""
+def settle(work: Work, resource: Resource, *, now: datetime, rules: Rules) -> Settlement | None:
+    """Return what the state makes of an unsettled or held request; None: nothing."""
     request, state = work.request, resource.state
-    moved = request.outcome_unknown and state != request.state_before_post
-    anew = request.generation > 1 and request.first_posted_at is None  # asked for in spite of it
-    if rules.is_processed(state) and not anew:
+    if rules.is_processed(state) and not _asked_in_spite(request, state):
         reason = "processed" if request.first_posted_at else "already_processed"
         return processed(work, reason, resource, now=now)
-    if moved and rules.is_failed(state):
-        return settled(work, Event.FAILED, state or "", now=now)
-    if moved:
+    if not _moved(work, state):
+        return None
+    if rules.is_failed(state):
+        return settled(work, Event.FAILED, state, now=now)
+    if request.status is Status.PENDING:
         return settled(work, Event.ACCEPTED, "state_moved", now=now)
     return None
+
+
+def _asked_in_spite(request: ProcessingRequest, state: str | None) -> bool:
+    """Return whether a person asked anew for what is still as it was then, and it was not taken."""
+    anew = request.generation > 1 and request.status is not Status.ACCEPTED
+    return anew and state == request.state_before_post
+
+
+def _moved(work: Work, state: str | None) -> bool:
+    """Return whether a request that may have reached Stenobird moved anything.
+
+    Of an accepted one every look is recorded, so that failed → queued → failed is seen to move.
+    """
+    request = work.request
+    if request.status is Status.ACCEPTED:
+        return {work.episode.processing_state, state} != {request.state_before_post}
+    pending = request.status is Status.PENDING
+    return pending and request.outcome_unknown and state != request.state_before_post
 
 
 def _post(work: Work, state: str | None, url: str, *, now: datetime) -> Post:
     """Return the POST: the same key and address while an earlier one's outcome is unknown."""
     request = work.request
-    if request.same_count >= SAME_5XX:  # and the state did not move, or we would not be here
+    # What was accepted once keeps its key. Else the state did not move, or we would not be here.
+    if request.same_count >= SAME_5XX and request.accepted_at is None:
         request = replace(
             request, epoch=request.epoch + 1, same_count=0, same_digest=None, same_at=None
         )
     if not request.outcome_unknown:
-        request = replace(request, state_before_post=state, action_url=url)
-    request = replace(request, outcome_unknown=True, first_posted_at=request.first_posted_at or now)
+        request = replace(request, state_before_post=state, action_url=None)
+    request = replace(
+        request,
+        action_url=request.action_url or url,
+        outcome_unknown=True,
+        first_posted_at=request.first_posted_at or now,
+    )
     episode = work.episode
     key = idempotency_key(episode.podcast_slug, episode.guid, request.generation, request.epoch)
     told = _told(
@@ -212,14 +236,16 @@ def _answered(
             )
         case Answer.NOT_YET:
             reason = "not_listed_yet" if http == 404 else "too_early"
-            settlement = _wait(restored, reason, now=now, jitter=jitter, bounds=rules.not_listed)
+            # A slug may follow an edited title: the next POST goes where the GET before it led.
+            moved = Work(restored.episode, replace(restored.request, action_url=None))
+            settlement = _wait(moved, reason, now=now, jitter=jitter, bounds=rules.not_listed)
         case Answer.FREEZE:
             settlement = _wait(restored, reason, now=now, jitter=jitter, bounds=rules.retry)
             settlement = replace(settlement, freeze=reason)
         case Answer.DEAD:
             settlement = settled(_spent(restored), Event.FAILED, reason, now=now, http=http)
-        case Answer.UNEXPECTED:
-            settlement = deferred(_spent(restored), reason, now + rules.retry.max, http=http)
+        case Answer.UNEXPECTED:  # nobody foresaw it, so nobody knows what it did
+            settlement = deferred(_spent(begun), reason, now + rules.retry.max, http=http)
     return settlement
 
 

@@ -6,9 +6,11 @@ dates are moved. They help only where a feed changes all its guids at once, to m
 appeared with what vanished in the same complete document, one to one.
 """
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from monitor.core.model import (
@@ -35,13 +37,16 @@ class Match:
     migration: bool  # the feed replaced guids wholesale
 
 
-def match(known: Known, document: Document) -> Match:
+def match(known: Known, document: Document, *, now: datetime) -> Match:
     """Match a complete document's episodes with the known ones.
 
     1. By guid.
     2. What is left, by post id and link, where the old guid is absent from the document: two
        guids that are present together are two episodes.
     3. What appeared and what vanished, one to one, by what they have in common.
+
+    What is dated after every known episode is news, whatever it has in common with one: a
+    bulletin may have the title, the length and even the address of yesterday's.
     """
     keys = _keys(document)
     matched: dict[int, ObservedEpisode] = {}
@@ -52,8 +57,11 @@ def match(known: Known, document: Document) -> Match:
             appeared.append(observed)
         else:  # where a document carries two guids of one episode, the first is it
             matched.setdefault(episode_id, observed)
-    renamed = _by_keys(known, appeared, keys, taken=matched.keys())
-    renamed |= _by_likeness(known, appeared, {**matched, **renamed})
+    news = _news(known, appeared, now)
+    renamed = _by_keys(known, appeared, keys, taken=matched.keys(), news=news)
+    waiting = {o.guid for o in appeared} - news - {o.guid for o in renamed.values()}
+    taken = {*matched, *renamed}
+    renamed |= _by_likeness(known, document.episodes, waiting=waiting, taken=taken)
     matched |= renamed
     known_now = {o.guid for o in matched.values()}
     new = tuple((o, _free(known, keys[o.guid])) for o in appeared if o.guid not in known_now)
@@ -79,16 +87,31 @@ def _keys(document: Document) -> dict[str, Keys]:
     episode: 10 of 214 captured feeds share links between different guids.
     """
     post_ids = Counter(o.post_id for o in document.episodes)
-    links = Counter((document.link, *(o.link for o in document.episodes)))
+    links = Counter(o.link for o in document.episodes)
+    front_page = _page(document.link or "")
 
     def keys(observed: ObservedEpisode) -> Iterable[tuple[AliasKind, str]]:
         yield "guid", observed.guid
         if observed.post_id and post_ids[observed.post_id] == 1:
             yield "post_id", observed.post_id
-        if observed.link and links[observed.link] == 1:
+        if observed.link and links[observed.link] == 1 and _page(observed.link) != front_page:
             yield "link", observed.link
 
     return {o.guid: tuple(keys(o)) for o in document.episodes}
+
+
+def _page(link: str) -> str:
+    """Return what of a link tells pages apart: not its scheme, a ``www.`` or a last slash."""
+    return re.sub(r"^https?://(www\.)?", "", link, flags=re.IGNORECASE).rstrip("/")
+
+
+def _news(known: Known, appeared: Iterable[ObservedEpisode], now: datetime) -> frozenset[str]:
+    """Return the guids of those published after every known episode that is not future-dated."""
+    dates = [e.published_at for e in known.episodes.values() if e.published_at]
+    latest = max((d for d in dates if d <= now), default=None)
+    return frozenset(
+        o.guid for o in appeared if latest and o.published_at and o.published_at > latest
+    )
 
 
 def _free(known: Known, keys: Keys) -> Keys:
@@ -98,23 +121,46 @@ def _free(known: Known, keys: Keys) -> Keys:
 
 def _by_keys(
     known: Known,
-    appeared: Iterable[ObservedEpisode],
+    appeared: Sequence[ObservedEpisode],
     keys: Mapping[str, Keys],
     *,
-    taken: Iterable[int],
+    taken: Collection[int],
+    news: Collection[str],
 ) -> dict[int, ObservedEpisode]:
+    """Match by post id, then by link. Keys that lead to two episodes lead to none."""
     found: dict[int, ObservedEpisode] = {}
-    for observed in appeared:
-        ids = {known.aliases[key] for key in keys[observed.guid] if key in known.aliases}
-        if len(ids) == 1 and not ids & (set(taken) | found.keys()):
-            found[ids.pop()] = observed
+    for kind in ("post_id", "link"):
+        for observed in appeared:
+            owners = {
+                k: known.aliases[k, v] for k, v in keys[observed.guid] if (k, v) in known.aliases
+            }
+            ids = set(owners.values())
+            if kind not in owners or len(ids) != 1 or ids & {*taken, *found}:
+                continue
+            episode_id = ids.pop()
+            if kind == "post_id" or not _reused(known.episodes[episode_id], observed, news):
+                found[episode_id] = observed
     return found
 
 
+def _reused(before: KnownEpisode, observed: ObservedEpisode, news: Collection[str]) -> bool:
+    """Return whether a link was given to a newer episode that has nothing else of the old one."""
+    other = observed.title != before.title and bare(observed.audio_url) != bare(before.audio_url)
+    return observed.guid in news and other
+
+
 def _by_likeness(
-    known: Known, appeared: Iterable[ObservedEpisode], matched: Mapping[int, ObservedEpisode]
+    known: Known,
+    observed: Sequence[ObservedEpisode],
+    *,
+    waiting: Collection[str],
+    taken: Collection[int],
 ) -> dict[int, ObservedEpisode]:
-    """Match what appeared with what vanished; each step takes only unambiguous pairs."""
+    """Match the guids in *waiting* with what vanished; each step takes only unambiguous pairs.
+
+    A trait must be one episode's only, of all in the document and of all in the last one: the
+    title of every bulletin tells nothing of the one that is left over.
+    """
     found: dict[int, ObservedEpisode] = {}
     traits: tuple[Callable[[KnownEpisode | ObservedEpisode], Hashable], ...] = (
         lambda e: bare(e.audio_url) or None,
@@ -122,13 +168,12 @@ def _by_likeness(
         lambda e: (e.title, e.published_at.date()) if e.title and e.published_at else None,
     )
     for trait in traits:
-        done = {o.guid for o in (*matched.values(), *found.values())}
-        gone = _unique(
-            (e for e in known.episodes.values() if e.present and e.id not in {*matched, *found}),
-            trait,
-        )
-        here = _unique((o for o in appeared if o.guid not in done), trait)
-        found |= {gone[t].id: here[t] for t in gone.keys() & here.keys()}
+        before = _unique((e for e in known.episodes.values() if e.present), trait)
+        left = {*waiting} - {o.guid for o in found.values()}
+        for value, episode in _unique(observed, trait).items():
+            vanished = before.get(value)
+            if vanished and vanished.id not in {*taken, *found} and episode.guid in left:
+                found[vanished.id] = episode
     return found
 
 

@@ -55,6 +55,7 @@ def requeue(work: Work, by: By, *, now: datetime) -> tuple[Settlement, ...]:
         attempts=0,
         next_attempt_at=now,
         created_at=now,
+        state_before_post=work.episode.processing_state,  # it was asked for in spite of that
     )
     told = _told(work, "request.requeued", generation=after.generation, reason=None, by=by)
     anew = Settlement(after, (told,))

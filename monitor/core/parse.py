@@ -5,6 +5,7 @@ whether it is a whole feed at all, and which of its items are episodes; ``monito
 says what an item means. Every rule, and the feed behind it, stands in ``docs/feeds.md``.
 """
 
+import codecs
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -30,6 +31,15 @@ _PAGE_TITLE = re.compile(rb"<title[^<>]{0,200}>([^<]{1,1000})", re.IGNORECASE)
 _URL = re.compile(r"\S*://\S*")
 # Only references this far can name a character that does not exist.
 _FAR_REFERENCE = re.compile(rb"&#(?:[xX]([0-9a-fA-F]{4,})|([0-9]{5,}));?")
+# How wide characters begin. Without a declared encoding feedparser would take them for UTF-8.
+_WIDE = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    ("<?".encode("utf-16-le"), "utf-16-le"),
+    ("<?".encode("utf-16-be"), "utf-16-be"),
+)
 
 
 def parse_feed(body: bytes) -> Document:
@@ -65,7 +75,8 @@ def check_whole(body: bytes) -> None:
     root = next((found[1] for found in _ROOT.finditer(text) if found[1]), None)
     if root is None:
         element = _ELEMENT.search(text)
-        raise ParseError("not_a_feed", f"first element: {_ascii(element[1]) if element else None}")
+        found = f"first element: {_ascii(element[1])}" if element else "no element"
+        raise ParseError("not_a_feed", found)
     if root.lower() == b"html":
         raise ParseError("html_page", _page_title(text))
     if not _is_closed(text, root):
@@ -106,12 +117,15 @@ def read(body: bytes) -> Any:
     """
     import feedparser  # noqa: PLC0415 - its import costs what polls without a body never need
 
+    encoding = next((name for mark, name in _WIDE if body.startswith(mark)), None)
+    declared = {"content-type": f"application/xml; charset={encoding}"} if encoding else None
     try:
         parsed = feedparser.parse(
             # Bytes that are a path would be opened as a file; a stream never is.
             BytesIO(_FAR_REFERENCE.sub(_possible, body)),
             sanitize_html=False,
             resolve_relative_uris=False,
+            response_headers=declared,
         )
     except Exception as error:
         raise ParseError("unreadable", type(error).__name__) from error
@@ -128,7 +142,7 @@ def _possible(reference: re.Match[bytes]) -> bytes:
     """
     digits, base = (reference[1], 16) if reference[1] else (reference[2], 10)
     digits = digits.lstrip(b"0")
-    code = int(digits, base) if len(digits) < 8 else 0x110000
+    code = int(digits or b"0", base) if len(digits) < 8 else 0x110000
     return reference[0] if code < 0xD800 or 0xDFFF < code < 0x110000 else b"&#xFFFD;"
 
 

@@ -27,6 +27,7 @@ PATIENCE: dict[Kind, tuple[int, timedelta]] = {
     Kind.STENOBIRD_FAILING: (3, timedelta(minutes=10)),
 }
 AT_ONCE = (1, timedelta())
+GONE = "http_410"  # looked at weekly from now on: the third strike would come two weeks late
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def strike(
     """Count one more failure; open the problem, or remind of it, where it is time."""
     problem = before or Problem(kind, podcast, guid, reason, since=now, strikes=0)
     problem = replace(problem, reason=reason, strikes=problem.strikes + 1)
-    enough, long_enough = PATIENCE.get(kind, AT_ONCE)
+    enough, long_enough = AT_ONCE if reason == GONE else PATIENCE.get(kind, AT_ONCE)
     if problem.opened_at is not None:
         return remind(problem, now=now)
     if problem.strikes < enough or now - problem.since < long_enough:

@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
-from itertools import pairwise
-from statistics import mean
 
 from monitor.core import matching, schedule
 from monitor.core.baseline import Backfill, wanted
@@ -38,6 +36,8 @@ from monitor.core.schedule import Bounds
 
 HTTP_GONE = 410
 FEW = 3  # a feed of at most this many items may replace them all at once
+USUAL = timedelta(days=90)  # what a feed published in them is what it usually publishes
+WEEK = timedelta(weeks=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ def unchanged(
         etag=sent.etag or feed.validators.etag,
         last_modified=sent.last_modified or feed.validators.last_modified,
     )
-    after = replace(_healthy(feed, now, [answer.max_age], jitter, rules), validators=validators)
-    return PollPlan(after)
+    healthy = _healthy(feed, now, [answer.max_age], jitter, rules)
+    return PollPlan(replace(healthy, validators=validators))
 
 
 def failed(
@@ -111,20 +111,18 @@ def reconcile(
     2. Match observed episodes with known ones by their keys.
     3. Decide for each new one whether it is wanted or held.
     """
-    if known.episodes and not document.episodes:
+    if known.episodes and not document.items:
         return failed(feed, FetchFailed("no_items"), now=now, jitter=jitter, rules=rules)
     unfamiliar = _unfamiliar(known, document)
     if unfamiliar and not _confirmed(feed, document, now, rules):
         return _suspect(feed, document, now, jitter, rules)
-    match = matching.match(known, document)
+    match = matching.match(known, document, now=now)
     after = replace(
         _healthy(feed, now, [fetched.max_age, document.ttl], jitter, rules),
         validators=fetched.validators,
         baseline_at=feed.baseline_at or now,
         last_full_at=now,
         last_new_at=now if match.new else feed.last_new_at,
-        suspect=None,
-        suspect_at=None,
     )
     new = _decide(feed, known, match, unfamiliar=unfamiliar, now=now, rules=rules)
     changed = tuple(_changes(known, match))
@@ -146,6 +144,8 @@ def _healthy(
         feed,
         failures=0,
         reason=None,
+        suspect=None,
+        suspect_at=None,
         last_attempt_at=now,
         last_ok_at=now,
         next_poll_at=schedule.next_poll_at(
@@ -184,15 +184,8 @@ def _suspect(
     """Remember the unfamiliar guids; the validators stay, so that the next GET brings a body."""
     digest = _digest(document)
     plan = failed(feed, FetchFailed("unfamiliar"), now=now, jitter=jitter, rules=rules)
-    again_at = now + rules.poll.min * (1 + schedule.JITTER * jitter)
-    same = feed.suspect == digest
-    after = replace(
-        plan.feed,
-        suspect=digest,
-        suspect_at=feed.suspect_at if same else now,
-        next_poll_at=again_at,
-    )
-    return replace(plan, feed=after)
+    since = feed.suspect_at if feed.suspect == digest else now
+    return replace(plan, feed=replace(plan.feed, suspect=digest, suspect_at=since))
 
 
 # --- wanted or held? ---------------------------------------------------------------------
@@ -215,13 +208,17 @@ def _decide(
 
 
 def _usual(feed: Feed, known: Known, now: datetime) -> float:
-    """Return how many items the feed usually publishes in the time since its last good answer."""
-    dates = sorted(e.published_at for e in known.episodes.values() if e.published_at is not None)
-    recent = [d for d in dates if d <= now][-20:]
-    if len(recent) < FEW or feed.last_ok_at is None:
+    """Return how many items the feed usually publishes in the time since its last good answer.
+
+    From what it published in the 90 days before that answer. At least a week is looked at: an
+    import of 20 items dated a second apart is no habit.
+    """
+    looked_at = min(feed.last_ok_at or now, now)
+    dates = [e.published_at for e in known.episodes.values() if e.published_at]
+    recent = [d for d in dates if timedelta() <= looked_at - d <= USUAL]
+    if not recent:
         return 0
-    gap = mean((b - a).total_seconds() for a, b in pairwise(recent))
-    return (now - feed.last_ok_at).total_seconds() / gap if gap > 0 else 0
+    return len(recent) * ((now - looked_at) / max(looked_at - min(recent), WEEK))
 
 
 def _backdated(feed: Feed, observed: ObservedEpisode, now: datetime, rules: Rules) -> str | None:
@@ -232,7 +229,7 @@ def _backdated(feed: Feed, observed: ObservedEpisode, now: datetime, rules: Rule
     """
     looked_at = min(feed.last_ok_at or now, now)
     published_at = observed.published_at
-    if published_at is not None and published_at < looked_at - rules.backdated_over:
+    if published_at is not None and looked_at - published_at > rules.backdated_over:
         return "backdated"
     return None
 

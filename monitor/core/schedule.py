@@ -60,7 +60,8 @@ def next_poll_after_failure(
     Doubles from ``bounds.min``; never sooner than *retry_after*, never later than 6 h unless
     the publisher asked for it, and weekly where the feed is gone.
     """
-    delay = GONE if gone else backoff(failures, Bounds(bounds.min, max(bounds.min, FAILING_MAX)))
+    slowest = max(bounds.min, GONE if gone else FAILING_MAX)
+    delay = slowest if gone else backoff(failures, Bounds(bounds.min, slowest))
     delay = max(delay, min(retry_after or timedelta(), FLOOR_CAP))
     return now + delay * (1 + JITTER * jitter)
 
@@ -68,9 +69,11 @@ def next_poll_after_failure(
 def backoff(attempts: int, bounds: Bounds) -> timedelta:
     """Return the wait after *attempts* (at least 1) failures: min, 2 min, 4 min… up to max.
 
-    The exponent is capped, not only the result: 2**1000 does not fit a timedelta (stamina#104).
+    The exponent is capped, not only the result: 2**1000 does not fit a timedelta (stamina#104),
+    and neither does a year doubled 24 times.
     """
-    return bounds.clamp(bounds.min * 2 ** min(attempts - 1, 24))
+    doublings = (bounds.max // bounds.min).bit_length()
+    return bounds.clamp(bounds.min * 2 ** min(attempts - 1, doublings))
 
 
 def next_attempt_at(
@@ -105,7 +108,7 @@ class Spent:
 
     at: datetime
     request_id: int
-    minutes: int  # of audio
+    minutes: int  # of audio; 0: it certainly had no effect
 
 
 MINUTE = timedelta(minutes=1)
@@ -129,7 +132,8 @@ def may_post_at(
     """Return when a POST fits pace and budget, and what it waits for (None: it may go now).
 
     *ledger*: every POST of the last 24 hours. A request that is POSTed again spends its
-    minutes once. One that is larger than the whole budget goes when the window is empty.
+    minutes once, and one that had no effect spends none. One that is larger than the whole
+    budget goes when the window is empty.
     A POST dated in the future (the clock was set back) counts as one made now.
     """
     latest_first = sorted(ledger, key=lambda s: s.at, reverse=True)
@@ -137,12 +141,12 @@ def may_post_at(
     recent = [s.at for s in day if now - MINUTE < s.at]
     if len(recent) >= per_minute:
         return recent[per_minute - 1] + MINUTE, "pace"
-    first_posts = {s.request_id: s for s in day}
-    if request_id in first_posts:
+    last_posts = {s.request_id: s for s in reversed(day) if s.minutes}
+    if request_id in last_posts:
         return now, None
-    spent = sum(s.minutes for s in first_posts.values())
+    spent = sum(s.minutes for s in last_posts.values())
     frees_at = now
-    for s in sorted(first_posts.values(), key=lambda s: s.at):
+    for s in sorted(last_posts.values(), key=lambda s: s.at):
         if spent + minutes <= minutes_per_day:
             break
         spent -= s.minutes

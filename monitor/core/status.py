@@ -81,7 +81,10 @@ def one_line(snapshot: Snapshot) -> str:
     parts = [
         f"{len(snapshot.feeds)} podcasts" + (f" ({failing} failing)" if failing else ""),
         f"{snapshot.episodes} episodes",
-        *(f"{snapshot.requests[s]} {s}" for s in (Status.PENDING, Status.ACCEPTED, Status.FAILED)),
+        *(
+            f"{snapshot.requests.get(s, 0)} {s}"
+            for s in (Status.PENDING, Status.ACCEPTED, Status.FAILED)
+        ),
         f"{snapshot.problems} problems",
     ]
     return ", ".join(parts) + (f"; next poll {iso(due)}" if due else "")

@@ -1,7 +1,7 @@
 """What a look at Stenobird teaches about an episode, and what it makes of its request."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from monitor.core import delivery, schedule
 from monitor.core.delivery import Rules
@@ -11,9 +11,8 @@ from monitor.core.model import (
     Found,
     LogEvent,
     Lookup,
+    LookupFailed,
     Observation,
-    ProcessingRequest,
-    Resource,
     Settlement,
     Work,
     iso,
@@ -65,9 +64,11 @@ def regressed(episode: Episode, state: str, rules: Rules) -> bool:
 
 def look(work: Work, lookup: Lookup, *, now: datetime, jitter: float, rules: Rules) -> Look:
     """Decide what a look leads to."""
+    if isinstance(lookup, LookupFailed):
+        return Look(_after_failure(work, lookup, now=now, jitter=jitter, rules=rules))
     settlement = None
-    if isinstance(lookup, Found):
-        settlement = _settlement(work, lookup.resource, now=now, rules=rules)
+    if isinstance(lookup, Found) and work.request.status not in SETTLED:
+        settlement = delivery.settle(work, lookup.resource, now=now, rules=rules)
     if settlement is None and _stalled(work, lookup, now=now, rules=rules):
         if work.request.reasks:
             return Look(next_look(work, now=now, jitter=jitter, rules=rules), stalled=True)
@@ -75,27 +76,6 @@ def look(work: Work, lookup: Lookup, *, now: datetime, jitter: float, rules: Rul
     if settlement is not None:
         work = replace(work, request=settlement.request)
     return Look(next_look(work, now=now, jitter=jitter, rules=rules), settlement)
-
-
-def _settlement(
-    work: Work, resource: Resource, *, now: datetime, rules: Rules
-) -> Settlement | None:
-    request, state = work.request, resource.state
-    if request.status in SETTLED:
-        return None
-    if rules.is_processed(state) and not _asked_in_spite(request):
-        asked = request.status is Status.ACCEPTED
-        reason = "processed" if asked else "already_processed"
-        return delivery.processed(work, reason, resource, now=now)
-    moved = state != request.state_before_post
-    if request.status is Status.ACCEPTED and rules.is_failed(state) and moved:
-        return delivery.settled(work, Event.FAILED, state, now=now)
-    return None
-
-
-def _asked_in_spite(request: ProcessingRequest) -> bool:
-    """Return whether a person asked anew for what may be processed, and it was not POSTed yet."""
-    return request.generation > 1 and request.first_posted_at is None
 
 
 def _stalled(work: Work, lookup: Lookup, *, now: datetime, rules: Rules) -> bool:
@@ -110,8 +90,17 @@ def _stalled(work: Work, lookup: Lookup, *, now: datetime, rules: Rules) -> bool
 
 
 def _reask(work: Work, *, now: datetime) -> Settlement:
+    """Return the request pending once more; what its POST did counts as unknown again.
+
+    So a state that moves before the second POST leaves is as good as its answer.
+    """
     settlement = delivery.settled(work, Event.REASKED, "stalled", now=now)
-    after = replace(settlement.request, reasks=work.request.reasks + 1)
+    after = replace(
+        settlement.request,
+        reasks=work.request.reasks + 1,
+        outcome_unknown=True,
+        state_before_post=work.episode.processing_state,
+    )
     told = LogEvent(
         "request.deferred",
         work.episode.podcast,
@@ -132,6 +121,19 @@ def next_look(work: Work, *, now: datetime, jitter: float, rules: Rules) -> date
     request = work.request
     if request.status in SETTLED or request.status is Status.HELD:
         return now + schedule.SETTLED_AGAIN
+    return _by_age(work, now=now, jitter=jitter, rules=rules)
+
+
+def _after_failure(
+    work: Work, failure: LookupFailed, *, now: datetime, jitter: float, rules: Rules
+) -> datetime:
+    """Return when to look again where nothing was learned: soon, of a held episode too."""
+    asked_for = min(failure.retry_after or timedelta(), rules.retry.max)
+    return max(_by_age(work, now=now, jitter=jitter, rules=rules), now + asked_for)
+
+
+def _by_age(work: Work, *, now: datetime, jitter: float, rules: Rules) -> datetime:
+    request = work.request
     since = max(
         request.created_at,
         request.accepted_at or request.created_at,

@@ -1,0 +1,102 @@
+"""One GET of an episode's resource, one POST of a request. Never to another origin."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from monitor.adapters.http import Answer, Failed, Http, origin
+from monitor.core.headers import retry_after
+from monitor.core.model import (
+    LookupFailed,
+    NotListed,
+    ParseError,
+    PostAnswered,
+    PostLost,
+    PostNotSent,
+    PostOutcome,
+    Resource,
+)
+from monitor.core.resource import read_json, read_markdown
+from monitor.core.slug import markdown_url, resource_url
+
+MAX_BODY_BYTES = 2 * 1024 * 1024
+NOT_LISTED = frozenset({404, 410})
+MAX_WAIT_S = 31_536_000
+
+
+class Stenobird:
+    """Stenobird, as its public resource shows it."""
+
+    def __init__(self, http: Http, *, base_url: str, token: str = "") -> None:
+        self._http = http
+        self._base_url = base_url
+        self._origin = origin(base_url)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    async def look_up(
+        self, podcast: str, slug: str, *, now: datetime
+    ) -> Resource | NotListed | LookupFailed:
+        """Return what is published under a slug: from JSON, or, where that says no state, Markdown."""
+        url = resource_url(base_url=self._base_url, podcast=podcast, slug=slug)
+        answer = await self._get(url, "application/json")
+        read = _read(answer, read_json, now)
+        if isinstance(read, NotListed) or (isinstance(read, Resource) and read.state is not None):
+            return read
+        if isinstance(answer, Failed) or answer.http != 200:
+            return read
+        url = markdown_url(base_url=self._base_url, podcast=podcast, slug=slug)
+        fallback = _read(await self._get(url, "text/markdown, text/plain"), read_markdown, now)
+        if isinstance(fallback, Resource) and fallback.state is not None:
+            return fallback
+        return LookupFailed("state_missing") if isinstance(read, Resource) else read
+
+    async def post(self, url: str, *, key: str, now: datetime) -> PostOutcome:
+        """POST a request. *url* must be of Stenobird's own origin: whoever built it has checked."""
+        if origin(url) != self._origin:
+            raise ValueError("a request goes to Stenobird's own origin only")
+        answer = await self._http.post(
+            url,
+            headers={"Accept": "application/json", "Idempotency-Key": key, **self._headers},
+            max_body_bytes=MAX_BODY_BYTES,
+        )
+        if isinstance(answer, Failed):
+            return PostLost(answer.reason) if answer.sent else PostNotSent(answer.reason)
+        wait = retry_after(answer.headers, now) or _retry_after_seconds(answer.body)
+        return PostAnswered(answer.http, wait, sha256(answer.body).hexdigest())
+
+    async def _get(self, url: str, accept: str) -> Answer | Failed:
+        return await self._http.get(
+            url,
+            headers={"Accept": accept, **self._headers},
+            max_body_bytes=MAX_BODY_BYTES,
+            own_origin_only=True,
+        )
+
+
+def _read(
+    answer: Answer | Failed, read: Callable[[bytes], Resource], now: datetime
+) -> Resource | NotListed | LookupFailed:
+    if isinstance(answer, Failed):
+        return LookupFailed(answer.reason)
+    if answer.http in NOT_LISTED:
+        return NotListed("not_listed_yet")
+    if answer.http != 200:
+        wait = retry_after(answer.headers, now) or _retry_after_seconds(answer.body)
+        return LookupFailed(f"http_{answer.http}", answer.http, wait)
+    try:
+        return read(answer.body)
+    except ParseError as error:
+        return LookupFailed(error.reason, answer.http, detail=error.detail)
+
+
+def _retry_after_seconds(body: bytes) -> timedelta | None:
+    """Return the wait that a JSON body asks for, as Stenobird's private API words it."""
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    seconds = told.get("retry_after_seconds") if isinstance(told, dict) else None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    return timedelta(seconds=min(max(seconds, 0), MAX_WAIT_S)) if seconds == seconds else None  # noqa: PLR0124 - NaN
