@@ -113,7 +113,7 @@ class Daemon:
             self.notify.ready()
             await self._supervise()
             began = time.monotonic()
-            self.ticker.stop()
+            await self.ticker.stop()
             await self.dispatcher.wind_down()
             await self.write_log()
             await self.tell_status()

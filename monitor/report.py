@@ -3,6 +3,7 @@
 Everything that came from a feed or from Stenobird is escaped before it reaches a terminal.
 """
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,9 @@ from monitor.core.model import CommittedEvent, iso
 from monitor.log import render
 from monitor.log.console import span
 from monitor.log.fields import escaped
+
+MOST_CANDIDATES = 10
+WIDTH = 160  # of tables that go to no terminal
 
 STYLES = {
     Status.PENDING: "yellow",
@@ -46,10 +50,10 @@ def relative(at: datetime | None, now: datetime) -> str:
 def episodes(rows: Sequence[EpisodeRow], now: datetime) -> Table:
     """Return a table of episodes, one line each."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("published", "request", "state", "length"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("title", ratio=1, no_wrap=True, overflow="ellipsis")
-    table.add_column("guid", no_wrap=True, overflow="ellipsis", style="dim")
+    for heading, width in (("published", 10), ("request", 14), ("state", 9), ("length", 6)):
+        table.add_column(heading, no_wrap=True, min_width=width)
+    table.add_column("title", no_wrap=True, overflow="ellipsis", ratio=3)
+    table.add_column("guid", no_wrap=True, overflow="ellipsis", ratio=1, style="dim")
     for row in rows:
         table.add_row(
             relative(row.published_at, now),
@@ -63,13 +67,17 @@ def episodes(rows: Sequence[EpisodeRow], now: datetime) -> Table:
 
 
 def _request(row: EpisodeRow) -> Text:
-    text = row.request if row.reason is None else f"{row.request}: {row.reason}"
+    plain = row.reason is None or row.reason == row.request
+    text = row.request if plain else f"{row.request}: {row.reason}"
     return Text(escaped(text), STYLES[Status(row.request)])
 
 
 def candidates(rows: Iterable[EpisodeRow]) -> str:
     """Return the episodes that a name may have meant, one a line."""
-    return "\n".join(f"  {escaped(r.podcast)}  {escaped(r.guid)}  {escaped(r.title)}" for r in rows)
+    lines = [f"  {escaped(r.podcast)}  {escaped(r.guid)}  {escaped(r.title)}" for r in rows]
+    if len(lines) > MOST_CANDIDATES:
+        lines[MOST_CANDIDATES:] = [f"  … and {len(lines) - MOST_CANDIDATES} more"]
+    return "\n".join(lines)
 
 
 def facts(row: EpisodeRow, now: datetime) -> Table:
@@ -136,4 +144,5 @@ def story(events: Iterable[CommittedEvent], *, colour: bool) -> Iterable[str]:
 
 def console() -> Console:
     """Return the terminal, or whatever standard output is."""
-    return Console(highlight=False, markup=False, soft_wrap=False)
+    width = None if sys.stdout.isatty() else WIDTH
+    return Console(highlight=False, markup=False, width=width)

@@ -48,14 +48,14 @@ class Tick:
     work: Work
     monotonic: Callable[[], float]
     tell: Tell
-    completed_at: float = 0.0  # by the monotonic clock
-    running: bool = False
-    again: bool = field(default=False)  # woken while running
+    completed_at: float  # by the monotonic clock
+    again: bool = False  # woken while running
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self) -> None:
         """Do the work once, and once more for as long as it was woken meanwhile."""
         began = self.monotonic()
-        self.running = True
+        self.idle.clear()
         try:
             async with asyncio.timeout(LIMIT.total_seconds()):
                 self.again = True
@@ -70,7 +70,11 @@ class Tick:
         else:
             self.completed_at = self.monotonic()
         finally:
-            self.running = False
+            self.idle.set()
+
+    @property
+    def running(self) -> bool:
+        return not self.idle.is_set()
 
     @property
     def allowance_s(self) -> float:
@@ -101,6 +105,7 @@ class Ticker:
     def every(self, interval: timedelta, name: str, work: Work) -> None:
         """Do *work* now and then every *interval*."""
         tick = Tick(name, interval, work, self.monotonic, self.tell, self.monotonic())
+        tick.idle.set()
         self.ticks[name] = tick
         self.scheduler.add_job(
             tick.__call__,
@@ -122,9 +127,16 @@ class Ticker:
         if not tick.running:
             self.scheduler.modify_job(name, next_run_time=self.now())
 
-    def stop(self) -> None:
-        """Start no more ticks."""
+    async def stop(self) -> None:
+        """Start no more ticks, and let those that run end.
+
+        APScheduler's own shutdown waits for nobody: it cancels running coroutines.
+        """
+        self.scheduler.pause()
+        running = [tick for tick in self.ticks.values() if tick.running]
         self.ticks.clear()
+        for tick in running:
+            await tick.idle.wait()
         self.scheduler.shutdown(wait=False)
 
     def supervise(self) -> tuple[str, ...]:

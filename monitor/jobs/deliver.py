@@ -10,7 +10,6 @@ from monitor.adapters.store import work as store
 from monitor.adapters.store.freezing import Freeze
 from monitor.core import delivery, problems, schedule, tracking
 from monitor.core.delivery import Answer, Rules, classify
-from monitor.core.lifecycle import Status
 from monitor.core.model import (
     Found,
     Lookup,
@@ -54,7 +53,7 @@ class _Seen:
     """What the GET before the POST brought."""
 
     lookup: Lookup
-    observation: Observation | None
+    observation: Observation | None  # still to be written
 
 
 async def _observe(ctx: Context, work: Work, lookup: Lookup, rules: Rules) -> Observation | None:
@@ -66,7 +65,8 @@ async def _observe(ctx: Context, work: Work, lookup: Lookup, rules: Rules) -> Ob
 
 
 async def _post(ctx: Context, work: Work, post: Post, seen: _Seen, rules: Rules) -> bool:
-    begun = await ctx.write(_begin, ctx, work, post)
+    begun = await ctx.write(_begin, ctx, work, post, seen.observation)
+    seen = _Seen(seen.lookup, None)  # what was observed is written
     if begun is None:
         return True  # the lease ran out, or a person's verb came between: nothing was sent
     if isinstance(begun, Settlement):
@@ -79,15 +79,19 @@ async def _post(ctx: Context, work: Work, post: Post, seen: _Seen, rules: Rules)
     await ctx.write(
         _finish, ctx, Work(work.episode, post.request), begun, outcome, settlement, seen
     )
-    return settlement.request.status is Status.ACCEPTED
+    return isinstance(outcome, PostAnswered) and classify(outcome.http) in FINE
 
 
 # --- units of work: each runs in one transaction -----------------------------------------
 
 
-def _begin(conn: Connection, ctx: Context, work: Work, post: Post) -> int | Settlement | None:
+def _begin(
+    conn: Connection, ctx: Context, work: Work, post: Post, observation: Observation | None
+) -> int | Settlement | None:
     """Spend pace and budget and write the POST down; or say until when it must wait."""
     now = ctx.now()
+    if observation is not None:
+        store.observe(conn, work.episode.id, observation, now)
     minutes = schedule.audio_minutes(work.episode.duration_s)
     ledger.lock(conn)
     at, waits_for = schedule.may_post_at(
@@ -143,7 +147,8 @@ def _settle(
         )
     told = (health(conn, ctx, seen.lookup), update)
     # A look that found the episode is as good as one by tracking: the next comes later.
-    next_look = _next_look(ctx, work, settlement) if seen.observation else None
+    found = isinstance(seen.lookup, Found)
+    next_look = _next_look(ctx, work, settlement) if found else None
     store.settle(
         conn, work, settlement, seen.observation, now=now, next_track_at=next_look, problems=told
     )
@@ -177,6 +182,7 @@ def _thaw(conn: Connection, now: datetime) -> None:
 
 # --- what is kept of an outcome ----------------------------------------------------------
 
+FINE = frozenset({Answer.ACCEPTED, Answer.CONFLICT, Answer.NOT_YET})
 IN_VAIN = frozenset({Answer.NOT_YET, Answer.FREEZE, Answer.DEAD, Answer.UNEXPECTED})
 
 

@@ -145,7 +145,7 @@ def _phrases(event: LogEvent, at: datetime) -> Iterator[str]:
     said = {
         key: _said(key, value, at)
         for key, value in ordered(event)
-        if value is not None and value != _ORDINARY.get(key)
+        if value is not None and value != _ORDINARY.get(key) and not _is_empty(value)
     }
     if event.name == "state.changed":
         said.setdefault("from", "∅")
@@ -156,6 +156,10 @@ def _phrases(event: LogEvent, at: datetime) -> Iterator[str]:
             yield phrase.format_map(said)
         except KeyError:  # one of its fields goes without saying
             continue
+
+
+def _is_empty(value: object) -> bool:
+    return isinstance(value, Mapping) and not any(value.values())
 
 
 def _said(key: str, value: str | float | Mapping[str, int], at: datetime) -> str:
@@ -187,7 +191,8 @@ def _relative(instant: str, at: datetime) -> str:
         seconds = (datetime.fromisoformat(instant) - at).total_seconds()
     except (TypeError, ValueError):  # not an instant after all
         return _text(instant)
-    return f"in {span(round(seconds))}" if seconds > 0 else f"{span(round(-seconds))} ago"
+    rounded = round(abs(seconds), None if abs(seconds) >= 10 else 1)
+    return f"in {span(rounded)}" if seconds > 0 else f"{span(rounded)} ago"
 
 
 def span(seconds: float) -> str:

@@ -95,7 +95,12 @@ def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
 
 
 def _has_colours(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Return whether to colour: on a terminal, unless $NO_COLOR is set (no-color.org)."""
+    """Return whether to colour: on a terminal, unless $NO_COLOR is set (no-color.org).
+
+    $FORCE_COLOR is for whoever shows our lines on a terminal of its own, as the demo does.
+    """
+    if environ.get("FORCE_COLOR"):
+        return True
     return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 

@@ -161,7 +161,7 @@ def settle(
     if not _release(conn, work, next_track_at, now):
         return False
     if observation is not None:
-        _observe(conn, work.episode.id, observation, now)
+        observe(conn, work.episode.id, observation, now)
     if settlement is not None and _guarded(conn, work.request, settlement.request):
         events.append(conn, settlement.events, now)
     events.write_problems(conn, problems, now)
@@ -189,7 +189,8 @@ def _changed(before: ProcessingRequest, after: ProcessingRequest) -> dict[str, A
     return {**changed, "status": after.status.value}
 
 
-def _observe(conn: Connection, episode_id: int, seen: Observation, now: datetime) -> None:
+def observe(conn: Connection, episode_id: int, seen: Observation, now: datetime) -> None:
+    """Write what a look taught about an episode."""
     values: dict[str, Any] = {"slug": seen.slug, "processing_state": seen.state}
     if seen.state_changed:
         values["state_changed_at"] = now
