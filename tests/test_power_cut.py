@@ -7,7 +7,7 @@ it, and again after a restart on the same database file.
 
 import pytest
 
-from tests.living import Life, PowerCut, Switch
+from tests.living import Life, Switch
 
 MOST_ACTIONS = 400  # a bound on the matrix; the count itself is asserted below
 
@@ -16,7 +16,7 @@ def _actions() -> int:
     """Return how many outside actions one undisturbed life takes."""
     with Life() as life:
         switch = Switch()
-        life.live(switch)
+        assert life.live(switch)
         life.assert_kept()
         return switch.count
 
@@ -31,17 +31,15 @@ def test_one_life_has_the_outside_actions_that_it_should() -> None:
 @pytest.mark.parametrize("cut_before", range(1, ACTIONS + 1))
 def test_a_power_cut_loses_nothing_and_repeats_nothing(cut_before: int) -> None:
     with Life() as life:
-        with pytest.raises(PowerCut):
-            life.live(Switch(cut_before))
-        life.live(Switch())
+        assert not life.live(Switch(cut_before))
+        assert life.live(Switch())
         life.assert_kept()
 
 
-@pytest.mark.parametrize("cut_before", range(1, ACTIONS + 1, 3))
+@pytest.mark.parametrize("cut_before", range(1, ACTIONS + 1, 6))
 def test_a_second_cut_right_after_the_restart_changes_nothing_of_that(cut_before: int) -> None:
     with Life() as life:
-        for switch in (Switch(cut_before), Switch(7)):
-            with pytest.raises(PowerCut):
-                life.live(switch)
-        life.live(Switch())
+        assert not life.live(Switch(cut_before))
+        assert not life.live(Switch(7))
+        assert life.live(Switch())
         life.assert_kept()

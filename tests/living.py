@@ -1,0 +1,286 @@
+"""An episode's life, lived by the real jobs against the real far ends, with a power switch.
+
+The jobs, the HTTP, the parser and the database file are real; only the clock is turned by hand,
+so that days pass in a moment, and chance is fixed.
+"""
+
+import asyncio
+import gc
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from monitor.adapters.http import Http
+from monitor.adapters.stenobird import Stenobird
+from monitor.adapters.store import leases, migrate, polls
+from monitor.adapters.store.database import connect
+from monitor.core import delivery, reconcile
+from monitor.core.baseline import Within
+from monitor.core.model import LogEvent
+from monitor.core.schedule import Bounds
+from monitor.demo import ManualClock
+from monitor.demo.publisher import Publisher, new_item
+from monitor.demo.server import World, serve_in_thread
+from monitor.demo.stenobird import Dialect, Replica
+from monitor.dispatch import Dispatcher
+from monitor.jobs.context import Context, Limits, Podcast
+
+START = datetime(2026, 10, 1, 12, tzinfo=UTC)
+SLUG = "latent-space-ai-engineer"
+STEP = timedelta(minutes=5)
+STEPS = 60  # five hours: enough for every retry of one episode
+
+
+class PowerCut(BaseException):
+    """The power is gone: nobody may catch it, and nothing more happens."""
+
+
+@dataclass(slots=True)
+class Switch:
+    """Counts outside actions, and cuts the power before one of them."""
+
+    cut_before: int | None = None
+    count: int = 0
+    actions: list[str] = field(default_factory=list)
+
+    def act(self, action: str) -> None:
+        self.count += 1
+        self.actions.append(action)
+        if self.cut_before is not None and self.count >= self.cut_before:
+            raise PowerCut(f"before {action}")
+
+
+class SwitchedHttp:
+    """The real client; a request that leaves and an answer that arrives are outside actions."""
+
+    def __init__(self, http: Http, switch: Switch) -> None:
+        self._http = http
+        self._switch = switch
+
+    async def get(self, *args: Any, **kwargs: Any) -> Any:
+        return await self._exchange("GET", self._http.get, *args, **kwargs)
+
+    async def post(self, *args: Any, **kwargs: Any) -> Any:
+        return await self._exchange("POST", self._http.post, *args, **kwargs)
+
+    async def _exchange(
+        self, method: str, send: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
+    ) -> Any:
+        self._switch.act(method)
+        answer = await send(*args, **kwargs)
+        self._switch.act(f"answer to {method}")
+        return answer
+
+
+class Life:
+    """One podcast with an old episode and *new* ones, from publication to the final state."""
+
+    def __init__(
+        self, *, new: int = 1, dialect: Dialect | None = None, url: str | None = None
+    ) -> None:
+        self.clock = ManualClock(START)
+        self.stack = ExitStack()
+        self.old = new_item(100, "An old episode", START - timedelta(days=90))
+        self.new = tuple(
+            new_item(200 + n, f"New episode {n}", START + timedelta(minutes=n)) for n in range(new)
+        )
+        self.publisher = Publisher("show", [self.old], clock=self.clock)
+        self.replica = Replica(
+            {SLUG: self.publisher}, clock=self.clock, dialect=dialect or Dialect()
+        )
+        self.url = url
+
+    def __enter__(self) -> Self:
+        directory = Path(self.stack.enter_context(TemporaryDirectory()))
+        self.database_url = self.url or f"sqlite:///{directory / 'life.db'}"
+        world = World(self.publisher, replica=self.replica)
+        self.base_url = self.stack.enter_context(serve_in_thread(world))
+        with self._database() as database:
+            migrate.migrate(database)
+        self._until(Switch(), steps=2)  # the baseline is taken in peace
+        for item in self.new:
+            self.publisher.publish(item)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stack.close()
+
+    def live(self, switch: Switch) -> bool:
+        """Live on until everything is settled. False: the switch cut the power before."""
+        alive = True
+        try:
+            self._until(switch, steps=STEPS)
+        except PowerCut:
+            alive = False
+        gc.collect()  # a dead process holds no connection; what is left of this one may
+        return alive
+
+    def _until(self, switch: Switch, *, steps: int) -> None:
+        with self._database() as database, _watched(database.engine, switch):
+            asyncio.run(self._work(database, switch, steps))
+
+    @contextmanager
+    def _database(self) -> Iterator[Any]:
+        database = connect(self.database_url)
+        try:
+            yield database
+        finally:
+            database.close()
+
+    async def _work(self, database: Any, switch: Switch, steps: int) -> None:
+        """Do what the daemon does at its start, then tick, turning the clock in between."""
+        async with AsyncExitStack() as stack:
+            http = await stack.enter_async_context(_http())
+            ctx = self._context(database, SwitchedHttp(http, switch), stack)
+            await ctx.write(_start, ctx)
+            dispatcher = Dispatcher(ctx, wake=lambda _: None)
+            for _ in range(steps):
+                for start in (
+                    dispatcher.start_polls,
+                    dispatcher.start_deliveries,
+                    dispatcher.start_looks,
+                ):
+                    await start()
+                    await _finish(dispatcher)
+                if self.is_settled(database):
+                    return
+                self.clock.turn(STEP)
+                self.replica.advance()
+
+    def _context(self, database: Any, http: Any, stack: AsyncExitStack) -> Context:
+        retry = Bounds(timedelta(minutes=1), timedelta(hours=6))
+        rules = delivery.Rules(
+            base_url=self.base_url,
+            retry=retry,
+            not_listed=Bounds(timedelta(minutes=10), timedelta(days=1)),
+            track=Bounds(timedelta(minutes=5), timedelta(days=1)),
+            stalled_after=timedelta(days=3),
+            processed_states=frozenset({"processed"}),
+            failed_states=frozenset({"failed"}),
+        )
+        polling = reconcile.Rules(
+            poll=Bounds(timedelta(minutes=5), timedelta(hours=6)),
+            per_day=288,
+            backfill=Within(timedelta(days=7)),
+            bulk_over=10,
+            backdated_over=timedelta(days=30),
+        )
+        feed = f"{self.base_url}{self.publisher.path}"
+        return Context(
+            podcasts={"show": Podcast("show", feed, SLUG, {}, polling, rules)},
+            limits=Limits(1 << 24, 60, 100_000, retry, timedelta(minutes=5)),
+            database=database,
+            http=http,
+            stenobird=Stenobird(http, base_url=self.base_url),
+            database_thread=stack.enter_context(ThreadPoolExecutor(1)),
+            parser_thread=stack.enter_context(ThreadPoolExecutor(1)),
+            now=self.clock,
+            chance=lambda: 0.0,
+            token=_tokens().__next__,
+            emit=_raise_what_failed,
+        )
+
+    # --- what became of it ----------------------------------------------------------------
+
+    def is_settled(self, database: Any) -> bool:
+        """Return whether every new episode is known and has reached its final state."""
+        with database.engine.connect() as conn:
+            rows = _rows(conn, STATUSES)
+        statuses = {guid: status for guid, status, _ in rows}
+        return all(statuses.get(item.guid) == "processed" for item in self.new)
+
+    def assert_kept(self) -> None:
+        """Check the promise by the far end's ledger and the database, not by what was said."""
+        effects = Counter(effect.guid for effect in self.replica.effects)
+        assert effects == {item.guid: 1 for item in self.new}
+        with self._database() as database, database.engine.connect() as conn:
+            rows = _rows(conn, STATUSES)
+            seqs = [seq for (seq,) in _rows(conn, "SELECT seq FROM events ORDER BY seq")]
+            keys = _rows(
+                conn, "SELECT request_id, count(DISTINCT key) FROM posts GROUP BY request_id"
+            )
+            told = Counter(
+                (name, guid) for name, guid in _rows(conn, "SELECT name, guid FROM events")
+            )
+        expected = {(self.old.guid, "held", "baseline")}
+        expected |= {(item.guid, "processed", "processed") for item in self.new}
+        assert set(rows) == expected
+        assert len(rows) == 1 + len(self.new)
+        assert seqs == list(range(1, len(seqs) + 1))
+        assert all(count == 1 for _, count in keys)
+        for item in self.new:
+            for name in ("episode.discovered", "request.enqueued", "request.processed"):
+                assert told[name, item.guid] == 1
+            assert told["request.accepted", item.guid] <= 1
+
+
+STATUSES = """
+    SELECT e.guid, r.status, r.reason FROM episodes e JOIN requests r ON r.episode_id = e.id
+"""
+
+
+def _rows(conn: Connection, query: str) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in conn.exec_driver_sql(query)]
+
+
+def _start(conn: Connection, ctx: Context) -> None:
+    if conn.dialect.name == "sqlite":
+        leases.void_all(conn)
+    polls.configure(conn, [(p.name, p.feed, p.slug) for p in ctx.podcasts.values()], ctx.now())
+
+
+def _http() -> Http:
+    return Http(
+        user_agent="test",
+        deadline=timedelta(seconds=5),
+        per_host_interval=timedelta(),
+        allow_private=True,
+    )
+
+
+async def _finish(dispatcher: Dispatcher) -> None:
+    """Wait for what was started; let a power cut in one of the jobs be one of the process."""
+    for job in dispatcher._running():
+        await job
+
+
+def _tokens() -> Iterator[str]:
+    while True:
+        yield str(object.__hash__(object()))
+
+
+def _raise_what_failed(event: LogEvent, _at: datetime) -> None:
+    """No job may fail without an outcome of its own."""
+    assert event.name == "feed.polled", event
+
+
+@contextmanager
+def _watched(engine: sa.Engine, switch: Switch) -> Iterator[None]:
+    def statement(_conn: Any, _cursor: Any, sql: str, *_rest: Any) -> None:
+        switch.act(sql.split(maxsplit=1)[0])
+
+    def commit(_conn: Connection) -> None:
+        switch.act("COMMIT")
+
+    sa.event.listen(engine, "before_cursor_execute", statement)
+    sa.event.listen(engine, "commit", commit)
+    try:
+        yield
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", statement)
+        sa.event.remove(engine, "commit", commit)
