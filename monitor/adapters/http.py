@@ -1,31 +1,35 @@
 """The one connection layer: bounded, paced, guarded, without cookies, redirects re-checked.
 
-httpx on aiohttp's engine. Nothing raises but cancellation: what goes wrong is a ``Failed`` with a
-stable reason, and never names an address, which may carry a token.
+httpx on aiohttp's engine. Nothing raises but cancellation and the caller's own receiver: what goes
+wrong is a ``Failed`` with a stable reason, and never names an address, which may carry a token.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from http.cookiejar import DefaultCookiePolicy
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from monitor.adapters.body import Body, BodyError
-from monitor.adapters.guard import PrivateAddressError, guarded_socket
+from monitor.adapters.body import Body
+from monitor.adapters.failure import TROUBLE, Failed, UnsendableError, failure
+from monitor.adapters.guard import guarded_socket
 from monitor.adapters.pacing import Pacing
 
 MAX_HOPS = 5
-KEPT_BYTES = 65_536  # of the body of an answer that is no 200
+MAX_FIELD_BYTES = 65_536  # of one header; aiohttp's own 8,190 refuses real Content-Security-Policies
+KEPT_BYTES = 65_536  # of a body that only explains its status
+KEPT_S = 5.0  # to wait for that body: the status is the answer
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PERMANENT = frozenset({301, 308})
 DEFAULT_PORTS = {"http": 80, "https": 443}
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Receive = Callable[[bytes], bool]  # takes a piece of a 200's body; False: enough
 
@@ -34,25 +38,16 @@ Receive = Callable[[bytes], bool]  # takes a piece of a 200's body; False: enoug
 class Answer:
     http: int
     headers: Mapping[str, str]  # names in any case
-    url: str  # that gave it, after redirects
-    body: bytes = b""  # of what was not received elsewhere
-    wire_bytes: int = 0
-    body_bytes: int = 0
+    body: bytes = b""  # of a 200 without a receiver; of any other answer, as far as it came
+    wire_bytes: int = 0  # of a 200 to a GET, like what follows
+    body_bytes: int = 0  # after decompression
     complete: bool = True  # False: the receiver had enough
     moved_to: str | None = None  # where a chain of 301 and 308 only led
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """No usable answer. *sent* is False only if certainly no byte of the request left."""
-
-    reason: str
-    sent: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class _Bounds:
-    """What one exchange, with all its hops, may take."""
+    """What one GET, with all its hops, may take."""
 
     limit: asyncio.Timeout
     max_body_bytes: int
@@ -79,19 +74,29 @@ class Http:
         self._client: httpx.AsyncClient
 
     async def __aenter__(self) -> Self:
+        tls = httpx.create_ssl_context(trust_env=False)
+        # With a proxy nothing else is dialled, and whoever configured it may have it on loopback.
+        unguarded = self._allow_private or self._proxy
         connector = aiohttp.TCPConnector(
-            ssl=httpx.create_ssl_context(trust_env=False),
+            ssl=tls,
             limit=0,  # Pacing keeps one request an origin, and the jobs are bounded
-            socket_factory=None if self._allow_private else guarded_socket,
+            resolver=aiohttp.ThreadedResolver(),
+            socket_factory=None if unguarded else guarded_socket,
         )
         session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            max_line_size=MAX_FIELD_BYTES,
+            max_field_size=MAX_FIELD_BYTES,
         )
-        transport = AiohttpTransport(
-            client=session, proxy=httpx.Proxy(self._proxy) if self._proxy else None
-        )
-        # httpx has no deadline for the whole of an exchange; ours is asyncio's.
-        self._client = httpx.AsyncClient(transport=transport, trust_env=False, timeout=None)  # noqa: S113
+        proxy = httpx.Proxy(self._proxy) if self._proxy else None
+        transport = AiohttpTransport(verify=tls, trust_env=False, client=session, proxy=proxy)
+        # "pool" is what the transport makes of aiohttp's limit for all that comes before a
+        # request, name and TLS included: past it, certainly nothing was sent. httpx has no
+        # deadline for the whole of an exchange; ours is asyncio's.
+        timeout = httpx.Timeout(None, pool=self._deadline_s / 2)
+        self._client = httpx.AsyncClient(transport=transport, trust_env=False, timeout=timeout)
         # httpx keeps cookies of its own, whatever the session's jar does.
         self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return self
@@ -109,50 +114,63 @@ class Http:
         url: str,
         *,
         headers: Mapping[str, str],
+        secret_headers: Mapping[str, str] = NO_HEADERS,
         max_body_bytes: int,
         receive: Receive | None = None,
         own_origin_only: bool = False,
     ) -> Answer | Failed:
         """GET *url*, following redirects; a 200's body goes to *receive*, else it is returned.
 
-        *headers* are the caller's and may hold secrets: they are dropped with the first hop to
-        another origin. With *own_origin_only* such a hop is refused.
+        *secret_headers* are dropped with the first hop to another origin, for good. With
+        *own_origin_only* such a hop is refused. What *receive* raises is passed on.
         """
+        if not is_http(url):
+            return Failed("bad_url", sent=False)
         try:
             async with asyncio.timeout(None) as limit:
                 bounds = _Bounds(limit, max_body_bytes, receive)
-                return await self._follow(url, headers, bounds, own_origin_only=own_origin_only)
+                return await self._follow(
+                    url, headers, secret_headers, bounds, own_origin_only=own_origin_only
+                )
         except TROUBLE as error:
             return failure(error)
 
-    async def post(
-        self, url: str, *, headers: Mapping[str, str], max_body_bytes: int
-    ) -> Answer | Failed:
+    async def post(self, url: str, *, headers: Mapping[str, str]) -> Answer | Failed:
         """POST an empty body to *url*; a redirect is an answer like any other."""
+        if not is_http(url):
+            return Failed("bad_url", sent=False)
         try:
             async with asyncio.timeout(None) as limit:
-                bounds = _Bounds(limit, max_body_bytes, None)
-                return await self._exchange("POST", url, headers, bounds)
+                return await self._exchange("POST", url, headers, _Bounds(limit, 0, None))
         except TROUBLE as error:
             return failure(error)
 
     async def _follow(
-        self, url: str, headers: Mapping[str, str], bounds: _Bounds, *, own_origin_only: bool
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        secret_headers: Mapping[str, str],
+        bounds: _Bounds,
+        *,
+        own_origin_only: bool,
     ) -> Answer | Failed:
-        moved_to, permanent = None, True
+        seen, permanent = {url}, True
         for _ in range(MAX_HOPS + 1):
-            answer = await self._exchange("GET", url, headers, bounds)
+            answer = await self._exchange("GET", url, {**headers, **secret_headers}, bounds)
             if answer.http not in REDIRECTS:
-                return replace(answer, moved_to=moved_to)
-            target = _target(url, answer.headers.get("location"))
+                return replace(answer, moved_to=url if permanent and len(seen) > 1 else None)
+            target = _target(url, answer.headers.get("location", ""))
             if target is None:
                 return Failed("bad_redirect")
+            if target in seen:  # without cookies the same request gets the same answer
+                break
             if origin(target) != origin(url):
                 if own_origin_only:
                     return Failed("redirected_away")
-                headers = {}
+                secret_headers = NO_HEADERS
             permanent = permanent and answer.http in PERMANENT
-            url, moved_to = target, target if permanent else None
+            url = target
+            seen.add(url)
         return Failed("redirect_loop")
 
     async def _exchange(
@@ -162,110 +180,101 @@ class Http:
         async with self._pacing.turn(origin(url)):
             if bounds.limit.when() is None:
                 bounds.limit.reschedule(asyncio.get_running_loop().time() + self._deadline_s)
-            request = httpx.Request(method, url, headers=self._headers(headers))
-            response = await self._client.send(request, stream=True)
+            response = await self._send(method, url, headers)
             try:
-                return await _received(response, url, bounds)
+                if response.status_code == 200 and method == "GET":
+                    return await _received(response, bounds)
+                return Answer(response.status_code, response.headers, await _kept(response))
             finally:
                 await response.aclose()
 
-    def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """Return what every request says: no cookies, no referrer, gzip and nothing else."""
-        ours = {"User-Agent": self._user_agent, "Accept-Encoding": "gzip"}
-        return {"Accept": "*/*", **headers, **ours}
+    async def _send(self, method: str, url: str, headers: Mapping[str, str]) -> httpx.Response:
+        """Send a request: no cookies, no referrer, gzip and nothing else."""
+        said = httpx.Headers({"Accept": "*/*"})
+        said.update(headers)
+        said.update({"User-Agent": self._user_agent, "Accept-Encoding": "gzip"})
+        try:
+            request = httpx.Request(method, url, headers=said)
+            return await self._client.send(request, stream=True)
+        except ValueError as error:
+            raise UnsendableError from error
+
+
+def is_http(url: str) -> bool:
+    """Return whether *url* is an address of http or https with a host."""
+    try:
+        origin(url)
+    except ValueError:
+        return False
+    return True
 
 
 def origin(url: str) -> str:
     """Return scheme, host and port of an address (RFC 6454), to compare and to pace by.
 
+    Read by httpx, which also sends: two readers of one crafted address could disagree on its host.
+
     Raises:
         ValueError: the address is not one of http or https with a host.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-        raise ValueError("not an http address")
-    return f"{parts.scheme}://{parts.hostname}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
-
-
-def _target(url: str, location: str | None) -> str | None:
-    """Return where a redirect leads; None where that is nowhere we go."""
-    if not location:
-        return None
     try:
-        target = urljoin(url, location)
-        origin(target)
-    except ValueError:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise ValueError("not an address") from None
+    if parts.scheme not in DEFAULT_PORTS or not parts.host:
+        raise ValueError("not an http address")
+    port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+    return f"{parts.scheme}://{parts.host}:{port}"
+
+
+def _target(url: str, location: str) -> str | None:
+    """Return where a redirect leads; None where that is nowhere we go."""
+    try:
+        target = str(httpx.URL(url).join(location))
+    except (httpx.InvalidURL, ValueError):
         return None
-    return target
+    return target if location and is_http(target) else None
 
 
-async def _received(response: httpx.Response, url: str, bounds: _Bounds) -> Answer:
-    """Read a body within its bounds: a 200's into the receiver, any other's start into the answer."""
+async def _received(response: httpx.Response, bounds: _Bounds) -> Answer:
+    """Read a body within its bounds: into the receiver, or whole into the answer."""
     kept = bytearray()
-    whole = response.status_code == 200
 
     def keep(piece: bytes) -> bool:
         kept.extend(piece)
-        return whole or len(kept) < KEPT_BYTES
+        return True
 
-    take = bounds.receive if whole and bounds.receive else keep
-    encoding = response.headers.get("content-encoding", "")
-    body = Body(encoding, max_bytes=bounds.max_body_bytes)
-    complete = True
-    async for chunk in response.aiter_raw():
-        complete = all(take(piece) for piece in body.feed(chunk))
-        if not complete:
-            break
-    else:
-        body.finish()
+    body = Body(response.headers.get("content-encoding", ""), max_bytes=bounds.max_body_bytes)
+    complete = await _read(response, body, bounds.receive or keep)
     return Answer(
-        response.status_code,
-        response.headers,
-        url,
-        bytes(kept),
-        body.wire_bytes,
-        body.body_bytes,
-        complete,
+        200, response.headers, bytes(kept), body.wire_bytes, body.body_bytes, complete=complete
     )
 
 
-# --- what went wrong ----------------------------------------------------------------------
+async def _kept(response: httpx.Response) -> bytes:
+    """Return the start of a body that explains a status.
 
-TROUBLE = (BodyError, TimeoutError, httpx.HTTPError, aiohttp.ClientError, OSError, ValueError)
+    The status has been heard and stands, whatever becomes of the body: a 202 to a POST must not
+    turn into a lost answer, nor a 503 lose its Retry-After, because of an unreadable page.
+    """
+    kept = bytearray()
 
-# In this order: the first that fits an exception, or what caused it, names the reason.
-REASONS: tuple[tuple[type[BaseException], str, bool], ...] = (
-    (PrivateAddressError, "private_address", False),
-    (aiohttp.ClientConnectorDNSError, "dns", False),
-    (aiohttp.ClientConnectorCertificateError, "tls", False),
-    (aiohttp.ClientSSLError, "tls", False),
-    (aiohttp.ClientProxyConnectionError, "proxy", False),
-    (aiohttp.ClientHttpProxyError, "proxy", False),
-    (ConnectionRefusedError, "refused", False),
-    (aiohttp.ClientConnectorError, "unreachable", False),
-    (aiohttp.ConnectionTimeoutError, "connect_timeout", False),
-    (aiohttp.InvalidURL, "bad_url", False),
-    (TimeoutError, "timeout", True),
-    (aiohttp.ClientPayloadError, "truncated", True),
-    (aiohttp.ClientResponseError, "protocol", True),
-    (aiohttp.ClientConnectionError, "connection_lost", True),
-    (OSError, "connection_lost", True),
-    (ValueError, "bad_url", False),
-)
+    def keep(piece: bytes) -> bool:
+        kept.extend(piece)
+        return len(kept) < KEPT_BYTES
+
+    encoding = response.headers.get("content-encoding", "")
+    with suppress(*TROUBLE):
+        async with asyncio.timeout(KEPT_S):
+            await _read(response, Body(encoding, max_bytes=2 * KEPT_BYTES), keep)
+    return bytes(kept[:KEPT_BYTES])
 
 
-def failure(error: BaseException) -> Failed:
-    """Return what an exception of the libraries means. Never their text: it may name an address."""
-    if isinstance(error, BodyError):
-        return Failed(error.reason)
-    chain = tuple(_chain(error))
-    for kind, reason, sent in REASONS:
-        if any(isinstance(link, kind) for link in chain):
-            return Failed(reason, sent)
-    return Failed("protocol")
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = getattr(error, "os_error", None) or error.__cause__
+async def _read(response: httpx.Response, body: Body, take: Receive) -> bool:
+    """Give a body's pieces to *take*; return whether it wanted them all."""
+    async for chunk in response.aiter_raw():
+        for piece in body.feed(chunk):
+            if not take(piece):
+                return False
+    body.finish()
+    return True
