@@ -45,6 +45,5 @@ def wanted(
             return [(e, True) for e in episodes]
         case Within(age):
             return [(e, age_of(e) <= age) for e in episodes]
-        case Latest(count):
-            newest = {e.guid for e in sorted(episodes, key=age_of)[:count]}
-            return [(e, e.guid in newest) for e in episodes]
+    newest = {e.guid for e in sorted(episodes, key=age_of)[: backfill.count]}
+    return [(e, e.guid in newest) for e in episodes]

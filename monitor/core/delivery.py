@@ -22,7 +22,6 @@ from monitor.core.model import (
     Post,
     PostAnswered,
     PostLost,
-    PostNotSent,
     PostOutcome,
     ProcessingRequest,
     Resource,
@@ -82,8 +81,7 @@ def before_post(
             return _post(work, resource.state, url, now=now)
         case NotListed(reason):
             return _wait(work, reason, now=now, jitter=jitter, bounds=rules.not_listed)
-        case LookupFailed():
-            return _unreadable(work, lookup, now=now, jitter=jitter, rules=rules)
+    return _unreadable(work, lookup, now=now, jitter=jitter, rules=rules)
 
 
 def settle(work: Work, resource: Resource, *, now: datetime, rules: Rules) -> Settlement | None:
@@ -207,9 +205,8 @@ def after_post(
             return _answered(work, begun, outcome, now=now, jitter=jitter, rules=rules)
         case PostLost(reason):
             return _retry(begun, reason, now=now, jitter=jitter, bounds=rules.retry)
-        case PostNotSent(reason):
-            restored = _without_effect(work, begun)
-            return _retry(restored, reason, now=now, jitter=jitter, bounds=rules.retry)
+    restored = _without_effect(work, begun)
+    return _retry(restored, outcome.reason, now=now, jitter=jitter, bounds=rules.retry)
 
 
 def _answered(
@@ -244,7 +241,7 @@ def _answered(
             settlement = replace(settlement, freeze=reason)
         case Answer.DEAD:
             settlement = settled(_spent(restored), Event.FAILED, reason, now=now, http=http)
-        case Answer.UNEXPECTED:  # nobody foresaw it, so nobody knows what it did
+        case _:  # UNEXPECTED: nobody foresaw it, so nobody knows what it did
             settlement = deferred(_spent(begun), reason, now + rules.retry.max, http=http)
     return settlement
 

@@ -40,13 +40,8 @@ class Match:
 def match(known: Known, document: Document, *, now: datetime) -> Match:
     """Match a complete document's episodes with the known ones.
 
-    1. By guid.
-    2. What is left, by post id and link, where the old guid is absent from the document: two
-       guids that are present together are two episodes.
-    3. What appeared and what vanished, one to one, by what they have in common.
-
-    What is dated after every known episode is news, whatever it has in common with one: a
-    bulletin may have the title, the length and even the address of yesterday's.
+    Two guids that are present together are two episodes. Only where an episode's guid is absent
+    from the document may a new one be its own: see ``_renamed``.
     """
     keys = _keys(document)
     matched: dict[int, ObservedEpisode] = {}
@@ -57,11 +52,7 @@ def match(known: Known, document: Document, *, now: datetime) -> Match:
             appeared.append(observed)
         else:  # where a document carries two guids of one episode, the first is it
             matched.setdefault(episode_id, observed)
-    news = _news(known, appeared, now)
-    renamed = _by_keys(known, appeared, keys, taken=matched.keys(), news=news)
-    waiting = {o.guid for o in appeared} - news - {o.guid for o in renamed.values()}
-    taken = {*matched, *renamed}
-    renamed |= _by_likeness(known, document.episodes, waiting=waiting, taken=taken)
+    renamed = _renamed(known, document, appeared, keys, taken=matched.keys(), now=now)
     matched |= renamed
     known_now = {o.guid for o in matched.values()}
     new = tuple((o, _free(known, keys[o.guid])) for o in appeared if o.guid not in known_now)
@@ -119,34 +110,68 @@ def _free(known: Known, keys: Keys) -> Keys:
     return tuple(key for key in keys if key not in known.aliases)
 
 
-def _by_keys(
+def _renamed(
     known: Known,
+    document: Document,
     appeared: Sequence[ObservedEpisode],
     keys: Mapping[str, Keys],
     *,
     taken: Collection[int],
-    news: Collection[str],
+    now: datetime,
 ) -> dict[int, ObservedEpisode]:
-    """Match by post id, then by link. Keys that lead to two episodes lead to none."""
-    found: dict[int, ObservedEpisode] = {}
-    for kind in ("post_id", "link"):
-        for observed in appeared:
-            owners = {
-                k: known.aliases[k, v] for k, v in keys[observed.guid] if (k, v) in known.aliases
-            }
-            ids = set(owners.values())
-            if kind not in owners or len(ids) != 1 or ids & {*taken, *found}:
+    """Return the known episodes that have a new guid, each as observed now.
+
+    1. By post id.
+    2. By link, where title, audio or date agree.
+    3. What appeared and what vanished in this document, by what the two have in common.
+    4. By link alone, if its owner vanished only now. Some shows give a link to a whole season,
+       and then it came to belong to that season's first episode.
+
+    What is dated after every known episode is news, and only a post id or an agreeing link can
+    make it an old one: a bulletin may have the title, the length and even the address of
+    yesterday's.
+    """
+    news = _news(known, appeared, now)
+    renamed: dict[int, ObservedEpisode] = {}
+
+    def left() -> list[ObservedEpisode]:
+        found = {o.guid for o in renamed.values()}
+        return [o for o in appeared if o.guid not in found]
+
+    def by_key(kind: AliasKind, believed: Callable[[KnownEpisode, ObservedEpisode], bool]) -> None:
+        for observed in left():
+            owner = _owner(known, kind, keys[observed.guid])
+            if owner is None or owner in {*taken, *renamed}:
                 continue
-            episode_id = ids.pop()
-            if kind == "post_id" or not _reused(known.episodes[episode_id], observed, news):
-                found[episode_id] = observed
-    return found
+            if believed(known.episodes[owner], observed):
+                renamed[owner] = observed
+
+    titles = _telling_titles(known)
+    by_key("post_id", lambda _, __: True)
+    by_key("link", lambda before, o: _agree(before, o, titles))
+    waiting = {o.guid for o in left()} - news
+    renamed |= _by_likeness(known, document.episodes, waiting=waiting, taken={*taken, *renamed})
+    by_key("link", lambda before, o: before.present and o.guid not in news)
+    return renamed
 
 
-def _reused(before: KnownEpisode, observed: ObservedEpisode, news: Collection[str]) -> bool:
-    """Return whether a link was given to a newer episode that has nothing else of the old one."""
-    other = observed.title != before.title and bare(observed.audio_url) != bare(before.audio_url)
-    return observed.guid in news and other
+def _owner(known: Known, kind: AliasKind, keys: Keys) -> int | None:
+    """Return whose the key of *kind* is. Keys that lead to two episodes lead to none."""
+    owners = {key[0]: known.aliases[key] for key in keys if key in known.aliases}
+    return owners.get(kind) if len(set(owners.values())) == 1 else None
+
+
+def _agree(before: KnownEpisode, observed: ObservedEpisode, titles: Collection[str]) -> bool:
+    """Return whether anything but the link says that these are one episode."""
+    same_date = observed.published_at is not None and observed.published_at == before.published_at
+    same_audio = bare(observed.audio_url) == bare(before.audio_url)
+    return same_date or same_audio or (observed.title == before.title and before.title in titles)
+
+
+def _telling_titles(known: Known) -> Collection[str]:
+    """Return the titles that tell one episode from the others; none where there are no others."""
+    titles = Counter(e.title for e in known.episodes.values())
+    return {t for t, count in titles.items() if t and count == 1} if len(titles) > 1 else ()
 
 
 def _by_likeness(
@@ -164,6 +189,7 @@ def _by_likeness(
     found: dict[int, ObservedEpisode] = {}
     traits: tuple[Callable[[KnownEpisode | ObservedEpisode], Hashable], ...] = (
         lambda e: bare(e.audio_url) or None,
+        lambda e: (e.title, e.published_at) if e.title and e.published_at else None,
         lambda e: (e.title, e.duration_s) if e.title and e.duration_s else None,
         lambda e: (e.title, e.published_at.date()) if e.title and e.published_at else None,
     )

@@ -157,7 +157,23 @@ def test_a_link_given_to_a_newer_episode_does_not_make_it_the_old_one():
 def test_a_link_is_believed_where_one_more_thing_is_the_same(kept):
     other = {"title": "Edited", "audio_url": "https://x.example/1", "published_at": NOW - HOUR}
     moved = replace(A, guid="moved", **{k: v for k, v in other.items() if k != kept})
-    assert as_whom(matched([A], moved)) == {1: "moved"}
+    assert as_whom(matched([A, B], moved, B))[1] == "moved"
+
+
+def test_a_link_alone_is_believed_where_its_owner_vanished_only_now():
+    moved = replace(item("moved", published_at=A.published_at - DAY), link=A.link)
+    show = podcast(A, B)
+    assert as_whom(match(show.known, document(moved, B), now=NOW))[1] == "moved"
+    show.poll(B)
+    assert news(match(show.known, document(moved, B), now=NOW)) == ["moved"]
+
+
+def test_the_link_of_a_season_does_not_make_its_second_episode_the_first():
+    season = [replace(e, link="https://show.example/season") for e in (A, B)]
+    show = podcast(season[1], C)
+    show.poll(*season, C)
+    moved = replace(season[0], guid="moved", audio_url="https://other.example/3.mp3")
+    assert as_whom(match(show.known, document(moved, C), now=NOW))[3] == "moved"
 
 
 # --- likeness ----------------------------------------------------------------------------
@@ -220,6 +236,27 @@ def test_of_two_that_vanished_alike_neither_is_the_one_that_appeared():
     assert found.vanished == (1, 2)
 
 
+def test_a_title_that_is_also_anothers_is_no_likeness():
+    same = {"title": "The News", "duration_s": 300, "link": None}
+    stays, goes = replace(A, **same), replace(B, **same)
+    appeared = item("x", **same, published_at=B.published_at - 3 * DAY)
+    found = matched([stays, goes], stays, appeared)
+    assert news(found) == ["x"]
+    assert found.vanished == (2,)
+
+
+def test_a_title_that_another_has_from_now_on_is_no_likeness():
+    same = {"title": "The News", "duration_s": 300, "link": None}
+    goes, appeared = replace(B, **same), item("x", **same, published_at=B.published_at - 3 * DAY)
+    assert news(matched([A, goes], replace(A, **same), appeared)) == ["x"]
+
+
+def test_of_many_on_one_day_with_one_title_the_instant_tells_which():
+    hourly = [bulletin(-n, link=None) for n in range(1, 5)]
+    moved = [replace(b, guid=f"x{b.guid}", audio_url=f"https://x.example/{b.guid}") for b in hourly]
+    assert as_whom(matched(hourly, *moved)) == dict(enumerate((b.guid for b in moved), start=1))
+
+
 def test_a_stronger_likeness_is_settled_before_a_weaker_one():
     by_audio = item("a", audio_url=A.audio_url, published_at=B.published_at)
     by_title = item("b", title=A.title, published_at=A.published_at)
@@ -250,6 +287,7 @@ def bulletin(hour, **facts):
         pytest.param({"link": None}, id="without links"),
         pytest.param({"link": None, "audio_url": "https://x.example/news.mp3"}, id="one address"),
         pytest.param({"title": "The News at {hour}"}, id="one link"),
+        pytest.param({}, id="one link and one title"),
     ],
 )
 def test_bulletins_that_are_all_alike_are_each_discovered_once(window, facts):
