@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from monitor.config import Config, PodcastConfig
-from monitor.core import delivery, reconcile
+from monitor.core.rules import PollRules, RequestRules
 from monitor.core.schedule import Bounds
 from monitor.jobs.context import Limits, Podcast
 
@@ -44,7 +44,7 @@ def _podcast(config: Config, podcast: PodcastConfig) -> Podcast:
         slug=podcast.stenobird,
         headers=_headers(podcast),
         polling=_polling(config, podcast),
-        delivery=_delivery(config, podcast),
+        requests=_requests(config, podcast),
     )
 
 
@@ -56,8 +56,8 @@ def _headers(podcast: PodcastConfig) -> dict[str, str]:
     return headers
 
 
-def _polling(config: Config, podcast: PodcastConfig) -> reconcile.Rules:
-    return reconcile.Rules(
+def _polling(config: Config, podcast: PodcastConfig) -> PollRules:
+    return PollRules(
         poll=Bounds(podcast.poll.min, podcast.poll.max),
         per_day=podcast.poll.per_day,
         backfill=podcast.backfill,
@@ -67,9 +67,9 @@ def _polling(config: Config, podcast: PodcastConfig) -> reconcile.Rules:
     )
 
 
-def _delivery(config: Config, podcast: PodcastConfig) -> delivery.Rules:
+def _requests(config: Config, podcast: PodcastConfig) -> RequestRules:
     requests = config.requests
-    return delivery.Rules(
+    return RequestRules(
         base_url=config.stenobird.base_url,
         retry=Bounds(requests.retry.min, requests.retry.max),
         not_listed=Bounds(requests.not_listed.min, requests.not_listed.max),

@@ -24,9 +24,9 @@ from monitor.adapters.http import Http
 from monitor.adapters.stenobird import Stenobird
 from monitor.adapters.store import leases, migrate, polls
 from monitor.adapters.store.database import connect
-from monitor.core import delivery, reconcile
 from monitor.core.baseline import Within
 from monitor.core.model import LogEvent
+from monitor.core.rules import PollRules, RequestRules
 from monitor.core.schedule import Bounds
 from monitor.demo import ManualClock
 from monitor.demo.publisher import Publisher, new_item
@@ -164,7 +164,7 @@ class Life:
 
     def _context(self, database: Any, http: Any, stack: AsyncExitStack) -> Context:
         retry = Bounds(timedelta(minutes=1), timedelta(hours=6))
-        rules = delivery.Rules(
+        rules = RequestRules(
             base_url=self.base_url,
             retry=retry,
             not_listed=Bounds(timedelta(minutes=10), timedelta(days=1)),
@@ -173,7 +173,7 @@ class Life:
             processed_states=frozenset({"processed"}),
             failed_states=frozenset({"failed"}),
         )
-        polling = reconcile.Rules(
+        polling = PollRules(
             poll=Bounds(timedelta(minutes=5), timedelta(hours=6)),
             per_day=288,
             backfill=Within(timedelta(days=7)),

@@ -35,10 +35,15 @@ Backfill = Within | Latest | Everything
 def wanted(
     episodes: Sequence[ObservedEpisode], backfill: Backfill, now: datetime
 ) -> Iterable[tuple[ObservedEpisode, bool]]:
-    """Pair each episode with whether *backfill* wants it."""
+    """Pair each episode with whether *backfill* wants it.
+
+    A date in the future counts as now. An episode without a date is the oldest: nobody can say
+    that it is new, and a feed without dates must not have its whole back catalogue transcribed.
+    """
 
     def age_of(episode: ObservedEpisode) -> timedelta:
-        return max(now - (episode.published_at or now), timedelta())
+        at = episode.published_at
+        return timedelta.max if at is None else max(now - at, timedelta())
 
     match backfill:
         case Everything():

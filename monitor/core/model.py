@@ -350,7 +350,7 @@ class ProcessingRequest:
     action_url: str | None = None  # of the last POST; kept while its outcome is unknown
     first_posted_at: datetime | None = None
     outcome_unknown: bool = False  # a POST was begun, and what it did is not known
-    state_before_post: str | None = None  # seen by the GET before the first POST of this epoch
+    state_before_post: str | None = None  # at the GET before it, or when a person asked anew
     accepted_at: datetime | None = None
     reasks: int = 0
     same_digest: str | None = None  # of the 5xx that keeps coming back

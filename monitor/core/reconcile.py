@@ -5,51 +5,25 @@ in exactly one of three plans: ``unchanged`` (a 304), ``failed``, or what ``reco
 of a complete document.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from monitor.core import matching, schedule
-from monitor.core.baseline import Backfill, wanted
-from monitor.core.lifecycle import Status
-from monitor.core.matching import Match
+from monitor.core import holds, matching, schedule, telling
 from monitor.core.model import (
-    Alias,
     Document,
-    EpisodeChange,
     Feed,
     Fetched,
     FetchFailed,
     Known,
-    KnownEpisode,
-    LogEvent,
-    NewEpisode,
     NotModified,
-    ObservedEpisode,
     PollPlan,
-    Scalar,
     Validators,
-    iso,
 )
-from monitor.core.schedule import Bounds
+from monitor.core.rules import PollRules
 
 HTTP_GONE = 410
 FEW = 3  # a feed of at most this many items may replace them all at once
-USUAL = timedelta(days=90)  # what a feed published in them is what it usually publishes
-WEEK = timedelta(weeks=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the operator configured for one podcast."""
-
-    poll: Bounds
-    per_day: int
-    backfill: Backfill
-    bulk_over: int
-    backdated_over: timedelta
-    shadow: bool = False
 
 
 def to_send(feed: Feed, *, now: datetime) -> Validators:
@@ -59,7 +33,7 @@ def to_send(feed: Feed, *, now: datetime) -> Validators:
 
 
 def unchanged(
-    feed: Feed, answer: NotModified, *, now: datetime, jitter: float, rules: Rules
+    feed: Feed, answer: NotModified, *, now: datetime, jitter: float, rules: PollRules
 ) -> PollPlan:
     """Return the plan after a 304: the document we know is the current one."""
     sent = answer.validators
@@ -73,7 +47,7 @@ def unchanged(
 
 
 def failed(
-    feed: Feed, failure: FetchFailed, *, now: datetime, jitter: float, rules: Rules
+    feed: Feed, failure: FetchFailed, *, now: datetime, jitter: float, rules: PollRules
 ) -> PollPlan:
     """Return the plan after a poll that brought nothing usable. Everything known stays."""
     failures = feed.failures + 1
@@ -103,7 +77,7 @@ def reconcile(
     *,
     now: datetime,
     jitter: float,
-    rules: Rules,
+    rules: PollRules,
 ) -> PollPlan:
     """Return all that a complete document changes.
 
@@ -124,8 +98,8 @@ def reconcile(
         last_full_at=now,
         last_new_at=now if match.new else feed.last_new_at,
     )
-    new = _decide(feed, known, match, unfamiliar=unfamiliar, now=now, rules=rules)
-    changed = tuple(_changes(known, match))
+    new = holds.decide(feed, known, match, unfamiliar=unfamiliar, now=now, rules=rules)
+    changed = tuple(telling.changes(known, match))
     return PollPlan(
         after,
         new=new,
@@ -133,12 +107,12 @@ def reconcile(
         changed=changed,
         vanished=match.vanished,
         returned=match.returned,
-        events=tuple(_events(feed.podcast, known, match.aliases, changed, new)),
+        events=tuple(telling.events(feed.podcast, known, match.aliases, changed, new)),
     )
 
 
 def _healthy(
-    feed: Feed, now: datetime, floors: list[timedelta | None], jitter: float, rules: Rules
+    feed: Feed, now: datetime, floors: list[timedelta | None], jitter: float, rules: PollRules
 ) -> Feed:
     return replace(
         feed,
@@ -169,7 +143,7 @@ def _digest(document: Document) -> str:
     return sha256("\0".join(sorted(o.guid for o in document.episodes)).encode()).hexdigest()
 
 
-def _confirmed(feed: Feed, document: Document, now: datetime, rules: Rules) -> bool:
+def _confirmed(feed: Feed, document: Document, now: datetime, rules: PollRules) -> bool:
     """Return whether the same unfamiliar guids came before, long enough ago."""
     return (
         feed.suspect == _digest(document)
@@ -179,144 +153,10 @@ def _confirmed(feed: Feed, document: Document, now: datetime, rules: Rules) -> b
 
 
 def _suspect(
-    feed: Feed, document: Document, now: datetime, jitter: float, rules: Rules
+    feed: Feed, document: Document, now: datetime, jitter: float, rules: PollRules
 ) -> PollPlan:
     """Remember the unfamiliar guids; the validators stay, so that the next GET brings a body."""
     digest = _digest(document)
     plan = failed(feed, FetchFailed("unfamiliar"), now=now, jitter=jitter, rules=rules)
     since = feed.suspect_at if feed.suspect == digest else now
     return replace(plan, feed=replace(plan.feed, suspect=digest, suspect_at=since))
-
-
-# --- wanted or held? ---------------------------------------------------------------------
-
-
-def _decide(
-    feed: Feed, known: Known, match: Match, *, unfamiliar: bool, now: datetime, rules: Rules
-) -> tuple[NewEpisode, ...]:
-    new = tuple(observed for observed, _ in match.new)
-    if feed.baseline_at is None:
-        reasons = {o.guid: None if w else "baseline" for o, w in wanted(new, rules.backfill, now)}
-    elif unfamiliar or match.migration or len(new) > rules.bulk_over + _usual(feed, known, now):
-        reasons = dict.fromkeys((o.guid for o in new), "bulk")
-    else:
-        reasons = {o.guid: _backdated(feed, o, now, rules) for o in new}
-    return tuple(
-        _new_episode(observed, keys, reasons[observed.guid], rank, now=now, rules=rules)
-        for rank, (observed, keys) in enumerate(match.new)
-    )
-
-
-def _usual(feed: Feed, known: Known, now: datetime) -> float:
-    """Return how many items the feed usually publishes in the time since its last good answer.
-
-    From what it published in the 90 days before that answer. At least a week is looked at: an
-    import of 20 items dated a second apart is no habit.
-    """
-    looked_at = min(feed.last_ok_at or now, now)
-    dates = [e.published_at for e in known.episodes.values() if e.published_at]
-    recent = [d for d in dates if timedelta() <= looked_at - d <= USUAL]
-    if not recent:
-        return 0
-    return len(recent) * ((now - looked_at) / max(looked_at - min(recent), WEEK))
-
-
-def _backdated(feed: Feed, observed: ObservedEpisode, now: datetime, rules: Rules) -> str | None:
-    """Return the hold of an item dated long before we last looked.
-
-    Measured from the last good answer, not from now: what was published while we were away
-    for two months is new, not backdated.
-    """
-    looked_at = min(feed.last_ok_at or now, now)
-    published_at = observed.published_at
-    if published_at is not None and looked_at - published_at > rules.backdated_over:
-        return "backdated"
-    return None
-
-
-def _new_episode(
-    observed: ObservedEpisode,
-    keys: matching.Keys,
-    hold: str | None,
-    rank: int,
-    *,
-    now: datetime,
-    rules: Rules,
-) -> NewEpisode:
-    reason = hold or ("shadow" if rules.shadow else None)
-    return NewEpisode(
-        observed,
-        keys,
-        Status.HELD if reason else Status.PENDING,
-        reason,
-        # A back catalogue is looked at a minute apart; delivery looks at what is wanted.
-        next_track_at=now + (rank + 1) * schedule.MINUTE if reason else now + rules.poll.min,
-    )
-
-
-# --- what changed, and how it is told ----------------------------------------------------
-
-
-def _changes(known: Known, match: Match) -> Iterable[EpisodeChange]:
-    for episode_id, observed in match.known.items():
-        fields = tuple(_changed_fields(known.episodes[episode_id], observed))
-        if fields:
-            yield EpisodeChange(episode_id, observed, fields)
-
-
-def _changed_fields(before: KnownEpisode, now: ObservedEpisode) -> Iterable[str]:
-    """Yield the names of the facts that changed. A fact that is missing now did not change."""
-    if now.title and now.title != before.title:
-        yield "title"
-    if matching.bare(now.audio_url) != matching.bare(before.audio_url):
-        yield "audio_url"  # some hosts sign the query anew in every answer: that is no change
-    for name in ("audio_bytes", "duration_s", "published_at"):
-        if getattr(now, name) is not None and getattr(now, name) != getattr(before, name):
-            yield name
-
-
-def _events(
-    podcast: str,
-    known: Known,
-    aliases: Iterable[Alias],
-    changed: Iterable[EpisodeChange],
-    new: Iterable[NewEpisode],
-) -> Iterable[LogEvent]:
-    for alias in aliases:
-        guid = known.episodes[alias.episode_id].guid
-        yield _event("episode.aliased", podcast, guid, kind=alias.kind, value=alias.value)
-    for change in changed:
-        guid = known.episodes[change.episode_id].guid
-        names = ",".join(change.fields)
-        yield _event("episode.changed", podcast, guid, fields=names, title=change.observed.title)
-    for episode in sorted(new, key=_published):
-        yield from _discovered(podcast, episode)
-
-
-def _published(episode: NewEpisode) -> tuple[bool, str]:
-    """Sort key: oldest first, undated last, so that the log reads as the show went."""
-    at = episode.observed.published_at
-    return at is None, iso(at) if at else ""
-
-
-def _discovered(podcast: str, episode: NewEpisode) -> Iterable[LogEvent]:
-    seen, reason = episode.observed, episode.reason
-    yield _event(
-        "episode.discovered",
-        podcast,
-        seen.guid,
-        title=seen.title,
-        published_at=iso(seen.published_at) if seen.published_at else None,
-        duration_s=seen.duration_s,
-        request=episode.status.value,
-        reason=reason,
-    )
-    if reason is None:
-        yield _event("request.enqueued", podcast, seen.guid, generation=1)
-    elif reason != "baseline":  # of a back catalogue, one line an episode is enough
-        held = _event("request.held", podcast, seen.guid, generation=1, reason=reason)
-        yield held if reason == "shadow" else replace(held, level="warning")
-
-
-def _event(name: str, podcast: str, guid: str, **fields: Scalar) -> LogEvent:
-    return LogEvent(name, podcast, guid, fields=fields)

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from monitor.core import delivery, schedule
-from monitor.core.delivery import Rules
+from monitor.core import delivery, moves, schedule
 from monitor.core.lifecycle import SETTLED, Event, Status
 from monitor.core.model import (
     Episode,
@@ -18,6 +17,7 @@ from monitor.core.model import (
     iso,
 )
 from monitor.core.resource import digest
+from monitor.core.rules import RequestRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,12 @@ def _state_changed(episode: Episode, state: str, words: frozenset[str]) -> LogEv
     return LogEvent("state.changed", episode.podcast, episode.guid, "warning", fields)
 
 
-def regressed(episode: Episode, state: str, rules: Rules) -> bool:
+def regressed(episode: Episode, state: str, rules: RequestRules) -> bool:
     """Return whether what was processed is not any more."""
     return rules.is_processed(episode.processing_state) and not rules.is_processed(state)
 
 
-def look(work: Work, lookup: Lookup, *, now: datetime, jitter: float, rules: Rules) -> Look:
+def look(work: Work, lookup: Lookup, *, now: datetime, jitter: float, rules: RequestRules) -> Look:
     """Decide what a look leads to."""
     if isinstance(lookup, LookupFailed):
         return Look(_after_failure(work, lookup, now=now, jitter=jitter, rules=rules))
@@ -78,7 +78,7 @@ def look(work: Work, lookup: Lookup, *, now: datetime, jitter: float, rules: Rul
     return Look(next_look(work, now=now, jitter=jitter, rules=rules), settlement)
 
 
-def _stalled(work: Work, lookup: Lookup, *, now: datetime, rules: Rules) -> bool:
+def _stalled(work: Work, lookup: Lookup, *, now: datetime, rules: RequestRules) -> bool:
     """Return whether an accepted request has not moved for too long."""
     request, changed_at = work.request, work.episode.state_changed_at
     if request.status is not Status.ACCEPTED or request.accepted_at is None:
@@ -94,7 +94,7 @@ def _reask(work: Work, *, now: datetime) -> Settlement:
 
     So a state that moves before the second POST leaves is as good as its answer.
     """
-    settlement = delivery.settled(work, Event.REASKED, "stalled", now=now)
+    settlement = moves.settled(work, Event.REASKED, "stalled", now=now)
     after = replace(
         settlement.request,
         reasks=work.request.reasks + 1,
@@ -116,7 +116,7 @@ def _reask(work: Work, *, now: datetime) -> Settlement:
     return Settlement(after, (told,))
 
 
-def next_look(work: Work, *, now: datetime, jitter: float, rules: Rules) -> datetime:
+def next_look(work: Work, *, now: datetime, jitter: float, rules: RequestRules) -> datetime:
     """Return when to look at an episode again: its request's age decides."""
     request = work.request
     if request.status in SETTLED or request.status is Status.HELD:
@@ -125,14 +125,14 @@ def next_look(work: Work, *, now: datetime, jitter: float, rules: Rules) -> date
 
 
 def _after_failure(
-    work: Work, failure: LookupFailed, *, now: datetime, jitter: float, rules: Rules
+    work: Work, failure: LookupFailed, *, now: datetime, jitter: float, rules: RequestRules
 ) -> datetime:
     """Return when to look again where nothing was learned: soon, of a held episode too."""
     asked_for = min(failure.retry_after or timedelta(), rules.retry.max)
     return max(_by_age(work, now=now, jitter=jitter, rules=rules), now + asked_for)
 
 
-def _by_age(work: Work, *, now: datetime, jitter: float, rules: Rules) -> datetime:
+def _by_age(work: Work, *, now: datetime, jitter: float, rules: RequestRules) -> datetime:
     request = work.request
     since = max(
         request.created_at,

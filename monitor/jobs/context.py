@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 from monitor.adapters.http import Http
 from monitor.adapters.stenobird import Stenobird
 from monitor.adapters.store.database import Database
-from monitor.core import delivery, reconcile
 from monitor.core.model import LogEvent
+from monitor.core.rules import PollRules, RequestRules
 from monitor.core.schedule import Bounds
 
 P = ParamSpec("P")
@@ -29,8 +29,8 @@ class Podcast:
     feed: str
     slug: str
     headers: Mapping[str, str]
-    polling: reconcile.Rules
-    delivery: delivery.Rules
+    polling: PollRules
+    requests: RequestRules
 
 
 @dataclass(frozen=True, slots=True)

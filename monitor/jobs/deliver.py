@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 from monitor.adapters.store import events, freezing, ledger
 from monitor.adapters.store import work as store
 from monitor.adapters.store.freezing import Freeze
-from monitor.core import delivery, problems, schedule, tracking
-from monitor.core.delivery import Answer, Rules, classify
+from monitor.core import delivery, moves, problems, schedule, tracking
+from monitor.core.answers import Answer, after_post, classify
 from monitor.core.model import (
     Found,
     Lookup,
@@ -23,6 +23,7 @@ from monitor.core.model import (
     Work,
 )
 from monitor.core.problems import Kind
+from monitor.core.rules import RequestRules
 from monitor.jobs.context import Context
 from monitor.jobs.look import health, look_up
 
@@ -35,9 +36,9 @@ async def deliver_request(ctx: Context, work: Work) -> bool:
     3. Write that a POST is about to leave, if pace and budget let it.
     4. POST, and write what came of it.
     """
-    rules = ctx.podcasts[work.episode.podcast].delivery
+    rules = ctx.podcasts[work.episode.podcast].requests
     if rules.shadow:
-        await ctx.write(store.settle, work, delivery.hold_for_shadow(work), None, now=ctx.now())
+        await ctx.write(store.settle, work, moves.hold_for_shadow(work), None, now=ctx.now())
         return True
     lookup = await look_up(ctx, work.episode)
     observation = await _observe(ctx, work, lookup, rules)
@@ -56,7 +57,9 @@ class _Seen:
     observation: Observation | None  # still to be written
 
 
-async def _observe(ctx: Context, work: Work, lookup: Lookup, rules: Rules) -> Observation | None:
+async def _observe(
+    ctx: Context, work: Work, lookup: Lookup, rules: RequestRules
+) -> Observation | None:
     if not isinstance(lookup, Found):
         return None
     words = await ctx.read(store.known_words)
@@ -64,7 +67,7 @@ async def _observe(ctx: Context, work: Work, lookup: Lookup, rules: Rules) -> Ob
     return tracking.observe(work.episode, lookup, words=words | final)
 
 
-async def _post(ctx: Context, work: Work, post: Post, seen: _Seen, rules: Rules) -> bool:
+async def _post(ctx: Context, work: Work, post: Post, seen: _Seen, rules: RequestRules) -> bool:
     begun = await ctx.write(_begin, ctx, work, post, seen.observation)
     seen = _Seen(seen.lookup, None)  # what was observed is written
     if begun is None:
@@ -73,9 +76,7 @@ async def _post(ctx: Context, work: Work, post: Post, seen: _Seen, rules: Rules)
         await ctx.write(_settle, ctx, work, begun, seen)
         return True
     outcome = await ctx.stenobird.post(post.url, key=post.key, now=ctx.now())
-    settlement = delivery.after_post(
-        work, post, outcome, now=ctx.now(), jitter=ctx.chance(), rules=rules
-    )
+    settlement = after_post(work, post, outcome, now=ctx.now(), jitter=ctx.chance(), rules=rules)
     await ctx.write(
         _finish, ctx, Work(work.episode, post.request), begun, outcome, settlement, seen
     )
@@ -103,7 +104,7 @@ def _begin(
         minutes_per_day=ctx.limits.audio_minutes_per_day,
     )
     if waits_for is not None:
-        return delivery.deferred(work, waits_for, at)
+        return moves.deferred(work, waits_for, at)
     return store.begin_post(conn, work, post, minutes=minutes, now=now)
 
 
@@ -157,7 +158,7 @@ def _settle(
 
 
 def _next_look(ctx: Context, work: Work, settlement: Settlement) -> datetime:
-    rules = ctx.podcasts[work.episode.podcast].delivery
+    rules = ctx.podcasts[work.episode.podcast].requests
     after = replace(work, request=settlement.request)
     return tracking.next_look(after, now=ctx.now(), jitter=ctx.chance(), rules=rules)
 
@@ -183,7 +184,7 @@ def _thaw(conn: Connection, now: datetime) -> None:
 # --- what is kept of an outcome ----------------------------------------------------------
 
 FINE = frozenset({Answer.ACCEPTED, Answer.CONFLICT, Answer.NOT_YET})
-IN_VAIN = frozenset({Answer.NOT_YET, Answer.FREEZE, Answer.DEAD, Answer.UNEXPECTED})
+IN_VAIN = frozenset({Answer.NOT_YET, Answer.FREEZE, Answer.DEAD})
 
 
 def _outcome(outcome: PostOutcome) -> str:

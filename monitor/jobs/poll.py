@@ -25,6 +25,7 @@ from monitor.core.model import (
 )
 from monitor.core.parse import parse_feed
 from monitor.core.problems import Kind, Problem, ProblemUpdate
+from monitor.core.rules import PollRules
 from monitor.jobs.context import Context, Podcast
 
 WARN_FROM = 3  # failures in a row
@@ -95,7 +96,7 @@ def _decide(
     body: bytes,
     now: datetime,
     jitter: float,
-    rules: reconcile.Rules,
+    rules: PollRules,
 ) -> tuple[PollPlan, int | None]:
     """Return the plan, and how many items the document had, where there was one."""
     match outcome:

@@ -14,7 +14,7 @@ from monitor.jobs.look import health, look_up
 
 async def track_episode(ctx: Context, work: Work) -> bool:
     """Look at a leased episode once; return whether Stenobird could be asked."""
-    rules = ctx.podcasts[work.episode.podcast].delivery
+    rules = ctx.podcasts[work.episode.podcast].requests
     lookup = await look_up(ctx, work.episode)
     observation = None
     if isinstance(lookup, Found):
@@ -49,13 +49,13 @@ def _finish(
 def _episode_problems(
     conn: Connection, ctx: Context, work: Work, observation: Observation | None, look: Look
 ) -> tuple[ProblemUpdate | None, ...]:
-    rules = ctx.podcasts[work.episode.podcast].delivery
+    rules = ctx.podcasts[work.episode.podcast].requests
     stalled = "no_change" if look.stalled else None
     regressed = None
     if observation is not None and tracking.regressed(work.episode, observation.state, rules):
         regressed = observation.state
     cleared = observation is not None and rules.is_processed(observation.state)
-    moved = look.settlement is not None
+    moved = look.settlement is not None or (observation is not None and observation.state_changed)
     return (
         _update(conn, ctx, work, Kind.REQUEST_STALLED, stalled, over=moved),
         _update(conn, ctx, work, Kind.STATE_REGRESSED, regressed, over=cleared),

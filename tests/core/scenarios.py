@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitor.core import delivery, reconcile
+from monitor.core import reconcile
 from monitor.core.baseline import Latest
 from monitor.core.lifecycle import Status
 from monitor.core.model import (
@@ -25,19 +25,20 @@ from monitor.core.model import (
     Validators,
     Work,
 )
+from monitor.core.rules import PollRules, RequestRules
 from monitor.core.schedule import Bounds
 
 NOW = datetime(2026, 10, 10, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY, WEEK = (timedelta(seconds=s) for s in (1, 60, 3600, 86_400, 604_800))
 
-POLLING = reconcile.Rules(
+POLLING = PollRules(
     poll=Bounds(5 * MINUTE, 6 * HOUR),
     per_day=48,
     backfill=Latest(0),
     bulk_over=10,
     backdated_over=30 * DAY,
 )
-DELIVERY = delivery.Rules(
+DELIVERY = RequestRules(
     base_url="https://stenobird.com",
     retry=Bounds(MINUTE, 6 * HOUR),
     not_listed=Bounds(10 * MINUTE, DAY),
@@ -91,7 +92,7 @@ class Podcast:
     episodes: dict[int, KnownEpisode] = field(default_factory=dict)
     aliases: dict[tuple[AliasKind, str], int] = field(default_factory=dict)
     first: dict[int, NewEpisode] = field(default_factory=dict)  # as discovered
-    rules: reconcile.Rules = POLLING
+    rules: PollRules = POLLING
 
     @property
     def known(self) -> Known:

@@ -22,14 +22,10 @@ ALL = (OLD, UNDATED, TODAY, FUTURE, LAST_WEEK)
     [
         pytest.param(Everything(), {e.guid for e in ALL}, id="all"),
         pytest.param(Latest(0), set(), id="none"),
-        pytest.param(
-            Within(WEEK), {"undated", "today", "future", "last week"}, id="the last seven days"
-        ),
-        pytest.param(
-            Within(WEEK - SECOND), {"undated", "today", "future"}, id="a second less than that"
-        ),
-        pytest.param(Latest(1), {"undated"}, id="the newest, first of those that are new now"),
-        pytest.param(Latest(3), {"undated", "future", "today"}, id="the three newest"),
+        pytest.param(Within(WEEK), {"today", "future", "last week"}, id="the last seven days"),
+        pytest.param(Within(WEEK - SECOND), {"today", "future"}, id="a second less than that"),
+        pytest.param(Latest(1), {"future"}, id="the newest"),
+        pytest.param(Latest(3), {"future", "today", "last week"}, id="the three newest"),
         pytest.param(Latest(99), {e.guid for e in ALL}, id="more than there are"),
     ],
 )

@@ -8,15 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core import tracking
-from monitor.core.delivery import (
-    SAME_5XX,
-    Answer,
-    after_post,
-    before_post,
-    classify,
-    hold_for_shadow,
-    idempotency_key,
-)
+from monitor.core.answers import Answer, after_post, classify
+from monitor.core.delivery import SAME_5XX, before_post, idempotency_key
 from monitor.core.lifecycle import IllegalTransition, Status
 from monitor.core.model import (
     Lookup,
@@ -30,6 +23,7 @@ from monitor.core.model import (
     Settlement,
     Work,
 )
+from monitor.core.moves import hold_for_shadow
 from tests.core.scenarios import DAY, DELIVERY, HOUR, MINUTE, NOW, SECOND, found, work
 
 URL = (
