@@ -6,11 +6,12 @@ so that days pass in a moment, and chance is fixed.
 
 import asyncio
 import gc
+import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,14 +23,14 @@ from sqlalchemy import Connection
 
 from monitor.adapters.http import Http
 from monitor.adapters.stenobird import Stenobird
-from monitor.adapters.store import leases, migrate, polls
+from monitor.adapters.store import leases, migrate, polls, reading
 from monitor.adapters.store.database import connect
 from monitor.core.baseline import Within
 from monitor.core.model import LogEvent
 from monitor.core.rules import PollRules, RequestRules
 from monitor.core.schedule import Bounds
 from monitor.demo import ManualClock
-from monitor.demo.publisher import Publisher, new_item
+from monitor.demo.publisher import Item, Publisher, new_item
 from monitor.demo.server import World, serve_in_thread
 from monitor.demo.stenobird import Dialect, Replica
 from monitor.dispatch import Dispatcher
@@ -39,6 +40,30 @@ START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 SLUG = "latent-space-ai-engineer"
 STEP = timedelta(minutes=5)
 STEPS = 60  # five hours: enough for every retry of one episode
+RETRY = Bounds(timedelta(minutes=1), timedelta(hours=6))
+POLLING = PollRules(
+    poll=Bounds(timedelta(minutes=5), timedelta(hours=6)),
+    per_day=288,
+    backfill=Within(timedelta(days=7)),
+    bulk_over=10,
+    backdated_over=timedelta(days=30),
+)
+REQUESTS = RequestRules(
+    base_url="",
+    retry=RETRY,
+    not_listed=Bounds(timedelta(minutes=10), timedelta(days=1)),
+    track=Bounds(timedelta(minutes=5), timedelta(days=1)),
+    stalled_after=timedelta(days=3),
+    processed_states=frozenset({"processed"}),
+    failed_states=frozenset({"failed"}),
+)
+LIMITS = Limits(
+    max_body_bytes=1 << 24,
+    per_minute=60,
+    audio_minutes_per_day=100_000,
+    retry=RETRY,
+    lease_for=timedelta(minutes=5),
+)
 
 
 class PowerCut(BaseException):
@@ -99,6 +124,10 @@ class Life:
             {SLUG: self.publisher}, clock=self.clock, dialect=dialect or Dialect()
         )
         self.url = url
+        self.polling = POLLING
+        self.limits = LIMITS
+        self.changes: dict[str, Any] = {}  # of the request rules
+        self.polled: list[Mapping[str, Any]] = []
 
     def __enter__(self) -> Self:
         directory = Path(self.stack.enter_context(TemporaryDirectory()))
@@ -107,7 +136,7 @@ class Life:
         self.base_url = self.stack.enter_context(serve_in_thread(world))
         with self._database() as database:
             migrate.migrate(database)
-        self._until(Switch(), steps=2)  # the baseline is taken in peace
+        self._until(Switch(), steps=1)  # the baseline is taken in peace
         for item in self.new:
             self.publisher.publish(item)
         return self
@@ -130,9 +159,17 @@ class Life:
         gc.collect()  # a dead process holds no connection; what is left of this one may
         return alive
 
-    def _until(self, switch: Switch, *, steps: int) -> None:
+    def live_on(self) -> None:
+        """Live on, undisturbed, until everything is settled."""
+        assert self.live(Switch())
+
+    def run(self, steps: int = 1) -> None:
+        """Go on for so many ticks, five minutes apart, settled or not."""
+        self._until(Switch(), steps=steps, settled=False)
+
+    def _until(self, switch: Switch, *, steps: int, settled: bool = True) -> None:
         with self._database() as database, _watched(database.engine, switch):
-            asyncio.run(self._work(database, switch, steps))
+            asyncio.run(self._work(database, switch, steps, settled=settled))
 
     @contextmanager
     def _database(self) -> Iterator[Any]:
@@ -142,7 +179,7 @@ class Life:
         finally:
             database.close()
 
-    async def _work(self, database: Any, switch: Switch, steps: int) -> None:
+    async def _work(self, database: Any, switch: Switch, steps: int, *, settled: bool) -> None:
         """Do what the daemon does at its start, then tick, turning the clock in between."""
         async with AsyncExitStack() as stack:
             http = await stack.enter_async_context(_http())
@@ -157,33 +194,17 @@ class Life:
                 ):
                     await start()
                     await _finish(dispatcher)
-                if self.is_settled(database):
+                if settled and self.is_settled(database):
                     return
                 self.clock.turn(STEP)
                 self.replica.advance()
 
     def _context(self, database: Any, http: Any, stack: AsyncExitStack) -> Context:
-        retry = Bounds(timedelta(minutes=1), timedelta(hours=6))
-        rules = RequestRules(
-            base_url=self.base_url,
-            retry=retry,
-            not_listed=Bounds(timedelta(minutes=10), timedelta(days=1)),
-            track=Bounds(timedelta(minutes=5), timedelta(days=1)),
-            stalled_after=timedelta(days=3),
-            processed_states=frozenset({"processed"}),
-            failed_states=frozenset({"failed"}),
-        )
-        polling = PollRules(
-            poll=Bounds(timedelta(minutes=5), timedelta(hours=6)),
-            per_day=288,
-            backfill=Within(timedelta(days=7)),
-            bulk_over=10,
-            backdated_over=timedelta(days=30),
-        )
+        rules = replace(REQUESTS, base_url=self.base_url, **self.changes)
         feed = f"{self.base_url}{self.publisher.path}"
         return Context(
-            podcasts={"show": Podcast("show", feed, SLUG, {}, polling, rules)},
-            limits=Limits(1 << 24, 60, 100_000, retry, timedelta(minutes=5)),
+            podcasts={"show": Podcast("show", feed, SLUG, {}, self.polling, rules)},
+            limits=self.limits,
             database=database,
             http=http,
             stenobird=Stenobird(http, base_url=self.base_url),
@@ -192,10 +213,41 @@ class Life:
             now=self.clock,
             chance=lambda: 0.0,
             token=_tokens().__next__,
-            emit=_raise_what_failed,
+            emit=self._tell,
         )
 
+    def _tell(self, event: LogEvent, _at: datetime) -> None:
+        """Keep the lines of the polls; no job may fail without an outcome of its own."""
+        assert event.name == "feed.polled", event
+        self.polled.append(event.fields)
+
     # --- what became of it ----------------------------------------------------------------
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Return what the database says."""
+        with self._database() as database, database.engine.connect() as conn:
+            return _rows(conn, query)
+
+    def request(self, item: Item | None = None) -> tuple[str, str | None]:
+        """Return status and reason of an episode's newest request; the first new one's, if left out."""
+        guid = (item or self.new[0]).guid
+        query = f"{STATUSES} WHERE r.newest AND e.guid = '{guid}'"
+        ((_, status, reason),) = self.rows(query)
+        return status, reason
+
+    def told(self, name: str) -> list[tuple[str | None, Mapping[str, Any]]]:
+        """Return guid and fields of every committed event of one name."""
+        found = self.rows(f"SELECT guid, fields FROM events WHERE name = '{name}' ORDER BY seq")
+        return [
+            (guid, json.loads(fields) if isinstance(fields, str) else fields)
+            for guid, fields in found
+        ]
+
+    def do(self, verb: Callable[..., bool], item: Item | None = None) -> bool:
+        """Do what an operator's command does."""
+        with self._database() as database:
+            row = database.read(reading.matching, (item or self.new[0]).guid)[0]
+            return database.write(verb, row.id, "because", self.clock())
 
     def is_settled(self, database: Any) -> bool:
         """Return whether every new episode is known and has reached its final state."""
@@ -262,11 +314,6 @@ async def _finish(dispatcher: Dispatcher) -> None:
 def _tokens() -> Iterator[str]:
     while True:
         yield str(object.__hash__(object()))
-
-
-def _raise_what_failed(event: LogEvent, _at: datetime) -> None:
-    """No job may fail without an outcome of its own."""
-    assert event.name == "feed.polled", event
 
 
 @contextmanager
