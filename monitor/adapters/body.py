@@ -23,9 +23,10 @@ class Body:
     """Counts, bounds and unzips what ``feed`` is given."""
 
     def __init__(self, encoding: str, *, max_bytes: int) -> None:
-        if encoding not in {"", "identity", "gzip", "x-gzip"}:
+        coding = encoding.strip().lower()  # RFC 9110, section 8.4.1: in any case
+        if coding not in {"", "identity", "gzip", "x-gzip"}:
             raise BodyError("bad_encoding")
-        self._unzip = zlib.decompressobj(GZIP) if "gzip" in encoding else None
+        self._unzip = zlib.decompressobj(GZIP) if "gzip" in coding else None
         self._max_bytes = max_bytes
         self.wire_bytes = 0
         self.body_bytes = 0

@@ -25,7 +25,7 @@ class Failed:
 
 
 class UnsendableError(Exception):
-    """What the libraries refuse to write, such as credentials both in a URL and in a header."""
+    """What the libraries refuse to write, such as a line break in a header."""
 
 
 TROUBLE = (BodyError, UnsendableError, httpx.HTTPError, aiohttp.ClientError, OSError)

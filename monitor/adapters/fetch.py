@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from monitor.adapters.http import Answer, Failed, Http
+from monitor.adapters.failure import Failed
+from monitor.adapters.http import Answer, Http
 from monitor.core.headers import max_age, retry_after
 from monitor.core.model import Fetched, FetchFailed, FetchOutcome, NotModified, Validators
 
@@ -21,15 +22,21 @@ async def fetch(
     receive: Callable[[bytes], bool],
     now: datetime,
 ) -> FetchOutcome:
-    """GET a feed, sending its validators exactly as they came; *receive* gets the body."""
+    """GET a feed, sending its validators exactly as they came; *receive* gets the body.
+
+    *headers* are the operator's and may hold secrets: they go to the feed's own origin only. The
+    validators go along with redirects, or a feed that only moved from http to https would be sent
+    in full at every poll; the daily unconditional GET bounds what a wrong 304 could hide.
+    """
     answer = await http.get(
         url,
-        headers={"Accept": ACCEPT, **headers, **_conditions(validators)},
+        headers={"Accept": ACCEPT, **_conditions(validators)},
+        secret_headers=headers,
         max_body_bytes=max_body_bytes,
         receive=receive,
     )
     if isinstance(answer, Failed):
-        return FetchFailed(answer.reason)
+        return FetchFailed(answer.reason, detail=answer.detail)
     if answer.http == 200:
         return Fetched(
             _validators(answer),
@@ -55,5 +62,11 @@ def _validators(answer: Answer) -> Validators:
 
 
 def _fitting(answer: Answer, name: str) -> str | None:
-    value = answer.headers.get(name)
-    return value if value and len(value) <= MAX_VALIDATOR_CHARS else None
+    """Return a validator that can be sent back byte by byte, else None.
+
+    RFC 9110 lets an ETag hold Latin-1, which aiohttp would send as UTF-8.
+    """
+    value = answer.headers.get(name, "")
+    if not value or len(value) > MAX_VALIDATOR_CHARS:
+        return None
+    return value if value.isascii() and value.isprintable() else None

@@ -1,15 +1,21 @@
 """Which addresses may be dialled.
 
 Checked where the socket is made, so that no name, no redirect and no second DNS answer gets
-around it. Python 3.11's ``ipaddress.is_global`` lets NAT64, 6to4 and multicast pass, so an IPv4
-address inside an IPv6 one is taken out first.
+around it. Python 3.11's ``ipaddress.is_global`` has holes: NAT64, 6to4, multicast, site-local
+and some assignments. So an IPv4 address inside an IPv6 one is taken out first, IPv6 must be
+global unicast, and the rest is listed.
 """
 
 import socket
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
-SHARED = "100.64.0.0/10"  # RFC 6598: is_global knows it
+GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291: all that has been allocated
+NOBODYS = (
+    IPv4Network("192.0.0.0/24"),  # RFC 6890: protocol assignments
+    IPv4Network("192.88.99.0/24"),  # RFC 7526: the former 6to4 relays
+    IPv6Network("3fff::/20"),  # RFC 9637: documentation
+)
 
 AddrInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 
@@ -37,7 +43,11 @@ def is_public(address: str) -> bool:
         if ip.teredo is not None:
             return False
         ip = _embedded(ip) or ip
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
+    if isinstance(ip, IPv6Address) and ip not in GLOBAL_UNICAST:
+        return False
+    if ip.is_multicast or ip.is_reserved or any(ip in network for network in NOBODYS):
+        return False
+    return ip.is_global
 
 
 def _embedded(ip: IPv6Address) -> IPv4Address | None:

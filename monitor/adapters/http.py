@@ -1,7 +1,7 @@
 """The one connection layer: bounded, paced, guarded, without cookies, redirects re-checked.
 
-httpx on aiohttp's engine. Nothing raises but cancellation and the caller's own receiver: what goes
-wrong is a ``Failed`` with a stable reason, and never names an address, which may carry a token.
+Nothing raises but cancellation and the caller's own receiver: what goes wrong is a ``Failed`` with
+a stable reason, and never names an address, which may carry a token.
 """
 
 import asyncio
@@ -9,26 +9,24 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from http.cookiejar import DefaultCookiePolicy
 from types import MappingProxyType, TracebackType
 from typing import Self
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
+from monitor.adapters.address import is_http, origin, redirect_target
 from monitor.adapters.body import Body
+from monitor.adapters.engine import open_client, send
 from monitor.adapters.failure import TROUBLE, Failed, UnsendableError, failure
-from monitor.adapters.guard import guarded_socket
 from monitor.adapters.pacing import Pacing
 
 MAX_HOPS = 5
-MAX_FIELD_BYTES = 65_536  # of one header; aiohttp's own 8,190 refuses real Content-Security-Policies
+MAX_FIELD_BYTES = (
+    65_536  # of one header; aiohttp's own 8,190 refuses real Content-Security-Policies
+)
 KEPT_BYTES = 65_536  # of a body that only explains its status
-KEPT_S = 5.0  # to wait for that body: the status is the answer
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PERMANENT = frozenset({301, 308})
-DEFAULT_PORTS = {"http": 80, "https": 443}
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Receive = Callable[[bytes], bool]  # takes a piece of a 200's body; False: enough
@@ -74,31 +72,9 @@ class Http:
         self._client: httpx.AsyncClient
 
     async def __aenter__(self) -> Self:
-        tls = httpx.create_ssl_context(trust_env=False)
-        # With a proxy nothing else is dialled, and whoever configured it may have it on loopback.
-        unguarded = self._allow_private or self._proxy
-        connector = aiohttp.TCPConnector(
-            ssl=tls,
-            limit=0,  # Pacing keeps one request an origin, and the jobs are bounded
-            resolver=aiohttp.ThreadedResolver(),
-            socket_factory=None if unguarded else guarded_socket,
+        self._client = open_client(
+            connect_s=self._deadline_s / 2, allow_private=self._allow_private, proxy=self._proxy
         )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            max_line_size=MAX_FIELD_BYTES,
-            max_field_size=MAX_FIELD_BYTES,
-        )
-        proxy = httpx.Proxy(self._proxy) if self._proxy else None
-        transport = AiohttpTransport(verify=tls, trust_env=False, client=session, proxy=proxy)
-        # "pool" is what the transport makes of aiohttp's limit for all that comes before a
-        # request, name and TLS included: past it, certainly nothing was sent. httpx has no
-        # deadline for the whole of an exchange; ours is asyncio's.
-        timeout = httpx.Timeout(None, pool=self._deadline_s / 2)
-        self._client = httpx.AsyncClient(transport=transport, trust_env=False, timeout=timeout)
-        # httpx keeps cookies of its own, whatever the session's jar does.
-        self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return self
 
     async def __aexit__(
@@ -141,7 +117,7 @@ class Http:
             return Failed("bad_url", sent=False)
         try:
             async with asyncio.timeout(None) as limit:
-                return await self._exchange("POST", url, headers, _Bounds(limit, 0, None))
+                return await self._exchange("POST", url, (headers,), _Bounds(limit, 0, None))
         except TROUBLE as error:
             return failure(error)
 
@@ -156,10 +132,10 @@ class Http:
     ) -> Answer | Failed:
         seen, permanent = {url}, True
         for _ in range(MAX_HOPS + 1):
-            answer = await self._exchange("GET", url, {**headers, **secret_headers}, bounds)
+            answer = await self._exchange("GET", url, (headers, secret_headers), bounds)
             if answer.http not in REDIRECTS:
                 return replace(answer, moved_to=url if permanent and len(seen) > 1 else None)
-            target = _target(url, answer.headers.get("location", ""))
+            target = redirect_target(url, answer.headers.get("location", ""))
             if target is None:
                 return Failed("bad_redirect")
             if target in seen:  # without cookies the same request gets the same answer
@@ -174,66 +150,40 @@ class Http:
         return Failed("redirect_loop")
 
     async def _exchange(
-        self, method: str, url: str, headers: Mapping[str, str], bounds: _Bounds
+        self, method: str, url: str, headers: tuple[Mapping[str, str], ...], bounds: _Bounds
     ) -> Answer:
         """Do one exchange in its origin's turn; the deadline runs from the first turn on."""
         async with self._pacing.turn(origin(url)):
-            if bounds.limit.when() is None:
-                bounds.limit.reschedule(asyncio.get_running_loop().time() + self._deadline_s)
+            clock = asyncio.get_running_loop().time
+            ends_at = bounds.limit.when()
+            if ends_at is None:
+                ends_at = clock() + self._deadline_s
+                bounds.limit.reschedule(ends_at)
             response = await self._send(method, url, headers)
             try:
                 if response.status_code == 200 and method == "GET":
                     return await _received(response, bounds)
-                return Answer(response.status_code, response.headers, await _kept(response))
+                kept = await _kept(response, within_s=(ends_at - clock()) / 2)
+                return Answer(response.status_code, response.headers, kept)
             finally:
                 await response.aclose()
 
-    async def _send(self, method: str, url: str, headers: Mapping[str, str]) -> httpx.Response:
-        """Send a request: no cookies, no referrer, gzip and nothing else."""
-        said = httpx.Headers({"Accept": "*/*"})
-        said.update(headers)
-        said.update({"User-Agent": self._user_agent, "Accept-Encoding": "gzip"})
+    async def _send(
+        self, method: str, url: str, headers: tuple[Mapping[str, str], ...]
+    ) -> httpx.Response:
+        """Send a request that says *headers*, and of us: no cookies, no referrer, gzip only."""
+        ours = {"User-Agent": self._user_agent, "Accept-Encoding": "gzip"}
+        said = httpx.Headers()
         try:
-            request = httpx.Request(method, url, headers=said)
-            return await self._client.send(request, stream=True)
+            for layer in ({"Accept": "*/*"}, *headers, ours):  # a later one wins, in any case
+                said.update(layer)
+            address = httpx.URL(url)
+            # httpx and aiohttp would each write what stands before an @, and aiohttp then refuses.
+            auth = httpx.BasicAuth(address.username, address.password) if address.userinfo else None
+            request = httpx.Request(method, address.copy_with(userinfo=b""), headers=said)
+            return await send(self._client, request, auth)
         except ValueError as error:
             raise UnsendableError from error
-
-
-def is_http(url: str) -> bool:
-    """Return whether *url* is an address of http or https with a host."""
-    try:
-        origin(url)
-    except ValueError:
-        return False
-    return True
-
-
-def origin(url: str) -> str:
-    """Return scheme, host and port of an address (RFC 6454), to compare and to pace by.
-
-    Read by httpx, which also sends: two readers of one crafted address could disagree on its host.
-
-    Raises:
-        ValueError: the address is not one of http or https with a host.
-    """
-    try:
-        parts = httpx.URL(url)
-    except httpx.InvalidURL:
-        raise ValueError("not an address") from None
-    if parts.scheme not in DEFAULT_PORTS or not parts.host:
-        raise ValueError("not an http address")
-    port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
-    return f"{parts.scheme}://{parts.host}:{port}"
-
-
-def _target(url: str, location: str) -> str | None:
-    """Return where a redirect leads; None where that is nowhere we go."""
-    try:
-        target = str(httpx.URL(url).join(location))
-    except (httpx.InvalidURL, ValueError):
-        return None
-    return target if location and is_http(target) else None
 
 
 async def _received(response: httpx.Response, bounds: _Bounds) -> Answer:
@@ -251,11 +201,12 @@ async def _received(response: httpx.Response, bounds: _Bounds) -> Answer:
     )
 
 
-async def _kept(response: httpx.Response) -> bytes:
+async def _kept(response: httpx.Response, *, within_s: float) -> bytes:
     """Return the start of a body that explains a status.
 
     The status has been heard and stands, whatever becomes of the body: a 202 to a POST must not
-    turn into a lost answer, nor a 503 lose its Retry-After, because of an unreadable page.
+    turn into a lost answer, nor a 503 lose its Retry-After, because of an unreadable page or one
+    that never ends.
     """
     kept = bytearray()
 
@@ -265,7 +216,8 @@ async def _kept(response: httpx.Response) -> bytes:
 
     encoding = response.headers.get("content-encoding", "")
     with suppress(*TROUBLE):
-        async with asyncio.timeout(KEPT_S):
+        async with asyncio.timeout(within_s):
+            # Twice, so that keep stops it first: where a body is cut is then always the same.
             await _read(response, Body(encoding, max_bytes=2 * KEPT_BYTES), keep)
     return bytes(kept[:KEPT_BYTES])
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-MOST_ORIGINS = 4096  # remembered; those long idle are forgotten first
+MOST_ORIGINS = 4096  # remembered; beyond that, those that nobody waits for are forgotten
 
 
 @dataclass(slots=True)

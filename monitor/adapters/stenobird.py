@@ -5,7 +5,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from monitor.adapters.http import Answer, Failed, Http, origin
+from monitor.adapters.address import is_http, origin
+from monitor.adapters.failure import Failed
+from monitor.adapters.http import Answer, Http
 from monitor.core.headers import retry_after
 from monitor.core.model import (
     LookupFailed,
@@ -32,7 +34,7 @@ class Stenobird:
         self._http = http
         self._base_url = base_url
         self._origin = origin(base_url)
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._token = {"Authorization": f"Bearer {token}"} if token else {}
 
     async def look_up(
         self, podcast: str, slug: str, *, now: datetime
@@ -52,23 +54,28 @@ class Stenobird:
         return LookupFailed("state_missing") if isinstance(read, Resource) else read
 
     async def post(self, url: str, *, key: str, now: datetime) -> PostOutcome:
-        """POST a request. *url* must be of Stenobird's own origin: whoever built it has checked."""
+        """POST a request, with an empty body.
+
+        Raises:
+            ValueError: *url* is of another origin than Stenobird's; whoever built it should know.
+        """
+        if not is_http(url):  # from Stenobird's own JSON, so no bug of ours
+            return PostNotSent("bad_url")
         if origin(url) != self._origin:
             raise ValueError("a request goes to Stenobird's own origin only")
         answer = await self._http.post(
             url,
-            headers={"Accept": "application/json", "Idempotency-Key": key, **self._headers},
-            max_body_bytes=MAX_BODY_BYTES,
+            headers={"Accept": "application/json", "Idempotency-Key": key, **self._token},
         )
         if isinstance(answer, Failed):
             return PostLost(answer.reason) if answer.sent else PostNotSent(answer.reason)
-        wait = retry_after(answer.headers, now) or _retry_after_seconds(answer.body)
-        return PostAnswered(answer.http, wait, sha256(answer.body).hexdigest())
+        return PostAnswered(answer.http, _wait(answer, now), sha256(answer.body).hexdigest())
 
     async def _get(self, url: str, accept: str) -> Answer | Failed:
         return await self._http.get(
             url,
-            headers={"Accept": accept, **self._headers},
+            headers={"Accept": accept},
+            secret_headers=self._token,
             max_body_bytes=MAX_BODY_BYTES,
             own_origin_only=True,
         )
@@ -78,16 +85,21 @@ def _read(
     answer: Answer | Failed, read: Callable[[bytes], Resource], now: datetime
 ) -> Resource | NotListed | LookupFailed:
     if isinstance(answer, Failed):
-        return LookupFailed(answer.reason)
+        return LookupFailed(answer.reason, detail=answer.detail)
     if answer.http in NOT_LISTED:
         return NotListed("not_listed_yet")
     if answer.http != 200:
-        wait = retry_after(answer.headers, now) or _retry_after_seconds(answer.body)
-        return LookupFailed(f"http_{answer.http}", answer.http, wait)
+        return LookupFailed(f"http_{answer.http}", answer.http, _wait(answer, now))
     try:
         return read(answer.body)
     except ParseError as error:
         return LookupFailed(error.reason, answer.http, detail=error.detail)
+
+
+def _wait(answer: Answer, now: datetime) -> timedelta | None:
+    """Return the wait that an answer asks for; the header goes before the body."""
+    wait = retry_after(answer.headers, now)
+    return _retry_after_seconds(answer.body) if wait is None else wait
 
 
 def _retry_after_seconds(body: bytes) -> timedelta | None:

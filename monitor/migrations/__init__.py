@@ -1,1 +1,1 @@
-"""The schema's history (alembic), run by ``monitor.adapters.store.database.migrate``."""
+"""The schema's history (alembic), run by ``monitor.adapters.store.migrate``."""

@@ -1,17 +1,22 @@
-"""Opening a database, with connections that cannot lose updates.
+"""Opening a database, with one writer at a time.
 
 SQLAlchemy with sqlite3 as it comes sends no BEGIN before a SELECT and loses updates without an
 error (three processes: 1,180 of 2,097 acknowledged commits gone). So the driver's transactions
-are off and every transaction begins IMMEDIATE. ``synchronous=FULL`` because NORMAL forgets
-acknowledged commits in a power cut; ``journal_mode=TRUNCATE`` because SQLite before 3.51.3 can
-corrupt a WAL database that two connections checkpoint, and operators' commands write too.
+are off and whatever may write begins IMMEDIATE. On PostgreSQL it begins with one advisory lock,
+which comes to the same: a unit of work reads, decides and writes as if it were alone, cannot
+deadlock, and events commit in the order of their numbers. A few commits a minute queue for free.
+
+``synchronous=FULL`` because NORMAL forgets acknowledged commits in a power cut;
+``journal_mode=TRUNCATE`` because SQLite before 3.51.3 can corrupt a WAL database that two
+connections checkpoint, and operators' commands write too.
 """
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Concatenate, ParamSpec, TypeVar
-from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -20,7 +25,14 @@ from monitor.core.model import ConfigError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-BUSY_TIMEOUT_S = 10
+PATIENCE = timedelta(seconds=10)  # with another writer
+WRITER = int.from_bytes(b"podcastm")  # the advisory lock's key; any number that nobody else uses
+BEGIN = {
+    ("sqlite", "write"): "BEGIN IMMEDIATE",
+    ("sqlite", "read"): "BEGIN",
+    ("postgresql", "write"): f"SELECT pg_advisory_xact_lock({WRITER})",
+    ("postgresql", "read"): "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
+}
 POSTGRESQL_OPTIONS = {
     "connect_timeout": 10,
     "keepalives": 1,
@@ -28,8 +40,10 @@ POSTGRESQL_OPTIONS = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # ms; without it a silent partition hangs for minutes
-    "options": "-c statement_timeout=30s -c lock_timeout=10s"
-    " -c idle_in_transaction_session_timeout=60s",
+}
+POSTGRESQL_SESSION = {
+    "statement_timeout": "30s",
+    "idle_in_transaction_session_timeout": "20s",  # of a writer that was cut off
 }
 
 
@@ -40,11 +54,13 @@ class Database:
         self.engine = engine
         self.path = path  # of a SQLite file; None: a server
         self.kind = engine.dialect.name
+        sa.event.listen(engine, "begin", _begin)
+        self._reader = engine.execution_options(purpose="read")
 
     def write(
         self, unit: Callable[Concatenate[sa.Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Run *unit* in a transaction of its own and commit it."""
+        """Run *unit* in a transaction of its own, as the only writer, and commit it."""
         with self.engine.begin() as conn:
             return unit(conn, *args, **kwargs)
 
@@ -52,7 +68,7 @@ class Database:
         self, unit: Callable[Concatenate[sa.Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Run *unit* on one consistent view and leave nothing behind."""
-        with self.engine.connect() as conn:
+        with self._reader.connect() as conn:
             return unit(conn, *args, **kwargs)
 
     def close(self) -> None:
@@ -62,50 +78,70 @@ class Database:
         return str(self.path or self.engine.url.render_as_string(hide_password=True))
 
 
-def connect(url: str, *, readonly: bool = False) -> Database:
+def _begin(conn: sa.Connection) -> None:
+    purpose = conn.get_execution_options().get("purpose", "write")
+    conn.exec_driver_sql(BEGIN[conn.dialect.name, purpose])
+
+
+def connect(url: str, *, readonly: bool = False, patience: timedelta = PATIENCE) -> Database:
     """Return the database at *url*, without asking anything of it yet.
 
-    A SQLite file that is opened *readonly* is never created or changed.
+    One that is opened *readonly* is never created or changed. A statement that waits for
+    another writer for longer than *patience* raises ``sqlalchemy.exc.OperationalError``.
 
     Raises:
-        ConfigError: a SQLite file is asked for where none can be, or is missing and *readonly*.
+        ConfigError: there is no SQLite file that this user may use so, or no driver.
     """
     parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        engine = sa.create_engine(
-            parsed, connect_args=POSTGRESQL_OPTIONS, pool_pre_ping=True, pool_recycle=1800
-        )
-        return Database(engine, None)
-    path = Path(parsed.database or "").absolute()
-    if readonly and not path.exists():
-        raise ConfigError(
-            f"database {path}: there is no such file; `podcast-monitor run` creates it"
-        )
-    if not readonly:
-        _create(path)
-    mode = "ro" if readonly else "rw"
-    engine = sa.create_engine(
-        f"sqlite:///file:{quote(str(path))}?mode={mode}&uri=true",
-        connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None},
-    )
-    sa.event.listen(engine, "connect", _on_connect_readonly if readonly else _on_connect)
-    sa.event.listen(engine, "begin", _begin_deferred if readonly else _begin_immediate)
-    return Database(engine, path)
+    if parsed.get_backend_name() == "sqlite":
+        path = Path(parsed.database or "").absolute()
+        return _sqlite(path, readonly=readonly, patience=patience)
+    return _postgresql(parsed, readonly=readonly, patience=patience)
 
 
-def _create(path: Path) -> None:
-    """Create the file where it is missing, readable by its owner alone: feeds carry tokens."""
+# --- PostgreSQL --------------------------------------------------------------------------
+
+
+def _postgresql(url: sa.URL, *, readonly: bool, patience: timedelta) -> Database:
+    session = {
+        **POSTGRESQL_SESSION,
+        "lock_timeout": f"{patience // timedelta(milliseconds=1)}ms",
+        "default_transaction_read_only": "on" if readonly else "off",
+    }
+    asked_for = url.query.get("options", ())  # such as a search_path
+    options = [asked_for] if isinstance(asked_for, str) else [*asked_for]
+    options += [f"-c {name}={value}" for name, value in session.items()]
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
+        engine = sa.create_engine(
+            url,
+            connect_args={**POSTGRESQL_OPTIONS, "options": " ".join(options)},
+            isolation_level="READ COMMITTED",  # what is seen is what the last writer left
+            pool_pre_ping=True,
+            pool_recycle=1800,
+        )
+    except ModuleNotFoundError as error:
         raise ConfigError(
-            f"database {path}: cannot be written ({error.strerror}); "
-            "give `database` a path in a directory that this user may write to"
+            f"database: PostgreSQL needs the package {error.name};"
+            " install podcast-monitor with its extra: pip install 'podcast-monitor[postgres]'"
         ) from error
+    return Database(engine, None)
 
 
-def _on_connect_readonly(connection: Any, _record: object) -> None:
-    connection.execute("PRAGMA query_only = ON")
+# --- SQLite ------------------------------------------------------------------------------
+
+
+def _sqlite(path: Path, *, readonly: bool, patience: timedelta) -> Database:
+    if not readonly:
+        create(path)
+    _require(path, os.R_OK if readonly else os.R_OK | os.W_OK)
+    query = {"mode": "ro" if readonly else "rw", "uri": "true"}
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=path.as_uri(), query=query),
+        connect_args={"timeout": patience.total_seconds(), "isolation_level": None},
+    )
+    if not readonly:
+        sa.event.listen(engine, "connect", _on_connect)
+    return Database(engine, path)
 
 
 def _on_connect(connection: Any, _record: object) -> None:
@@ -114,9 +150,42 @@ def _on_connect(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
 
 
-def _begin_immediate(conn: sa.Connection) -> None:
-    conn.exec_driver_sql("BEGIN IMMEDIATE")
+def create(path: Path) -> None:
+    """Create a file where it is missing, readable by its owner alone: feeds carry tokens.
+
+    One that is there is not opened: closing it would drop this process's own locks on it.
+
+    Raises:
+        ConfigError: it is missing and cannot be created.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise _refused(path, error.strerror) from error
 
 
-def _begin_deferred(conn: sa.Connection) -> None:
-    conn.exec_driver_sql("BEGIN")
+def _require(path: Path, access: int) -> None:
+    """Refuse a path at which there is no file that this user may use."""
+    try:
+        regular = S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(
+            f"database {path}: there is no such file; `podcast-monitor run` creates it"
+        ) from None
+    except OSError as error:
+        raise _refused(path, error.strerror) from error
+    if not regular:
+        raise _refused(path, "it is not a file")
+    journal = path.parent  # a writer's, beside the file
+    for place, needed in ((path, access), (journal, access & os.W_OK)):
+        if not os.access(place, needed, effective_ids=True):
+            raise _refused(place, "Permission denied")
+
+
+def _refused(path: Path, why: str | None) -> ConfigError:
+    return ConfigError(
+        f"database {path}: cannot be used ({why});"
+        " give `database` a path in a directory that this user may write to"
+    )

@@ -1,7 +1,8 @@
 """Committed events, numbered without gaps in commit order; problems; counters.
 
-``seq`` comes from one counter row that is raised in the events' own transaction: the row lock
-(PostgreSQL) or BEGIN IMMEDIATE (SQLite) makes the order of numbers the order of commits.
+``seq`` comes from one counter row that is raised in the events' own transaction: a rollback
+takes its numbers back, and as there is one writer at a time (``Database.write``), the order of
+numbers is the order of commits.
 """
 
 from collections.abc import Iterable, Sequence
@@ -63,7 +64,8 @@ def _committed(row: sa.Row[tuple[object, ...]]) -> CommittedEvent:
 
 def counter(conn: Connection, name: str) -> int:
     """Return a counter's value."""
-    return conn.execute(sa.select(C.value).where(C.name == name)).scalar_one()
+    value: int = conn.execute(sa.select(C.value).where(C.name == name)).scalar_one()
+    return value
 
 
 def set_logged(conn: Connection, seq: int) -> None:

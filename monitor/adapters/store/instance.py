@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from monitor.adapters.store.database import Database
 from monitor.core.model import UnavailableError
@@ -22,8 +23,7 @@ def instance(database: Database) -> Iterator[None]:
     if database.path is None:
         yield
         return
-    path = database.path.with_name(database.path.name + ".lock")
-    with path.open("a+", encoding="utf-8") as file:
+    with _lock(database.path).open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -32,17 +32,29 @@ def instance(database: Database) -> Iterator[None]:
             raise UnavailableError(
                 f"database {database.path} is held by {holder}; one daemon per SQLite file"
             ) from None
-        file.seek(0)
-        file.truncate()
+        file.truncate(0)
         file.write(f"pid {os.getpid()} on {socket.gethostname()}")
         file.flush()
         yield
 
 
 def is_held(database: Database) -> bool:
-    """Return whether a daemon runs on a SQLite file. Of a server it cannot be known: True."""
-    try:
-        with instance(database):
-            return database.path is None
-    except UnavailableError:
+    """Return whether a daemon runs on a SQLite file. Of a server it cannot be known: True.
+
+    Nothing is created or written. A daemon that starts in the instant of the question is told
+    that it comes second; systemd starts it again.
+    """
+    if database.path is None:
         return True
+    try:
+        with _lock(database.path).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _lock(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")

@@ -1,7 +1,8 @@
 """Time-limited claims, as a condition in the WHERE clause and never as a state.
 
-On SQLite one daemon holds the file, so its own clock will do and its start voids every lease.
-On PostgreSQL several daemons share the work, so leases run on the database's clock.
+There is one writer at a time, so nobody claims what another is claiming. On SQLite one daemon
+holds the file, so its own clock will do and its start voids every lease. On PostgreSQL several
+daemons share the work, so leases run on the database's clock.
 """
 
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ def clock(conn: Connection, now: datetime) -> datetime:
 def lease_expired(
     leased_until: sa.ColumnElement[datetime | None], at: datetime
 ) -> sa.ColumnElement[bool]:
+    """Return the condition that nobody holds a lease at *at*."""
     return sa.or_(leased_until.is_(None), leased_until <= at)
 
 

@@ -44,6 +44,7 @@ def configure(conn: Connection, podcasts: Sequence[tuple[str, str, str]], now: d
             changed = {"url": url, "slug": slug, "configured": True}
             if row.url != url:
                 changed |= {"etag": None, "last_modified": None, "next_poll_at": now}
+                changed |= {"lease": None, "leased_until": None}  # what it answers comes too late
             conn.execute(sa.update(schema.podcasts).where(P.id == row.id).values(changed))
 
 
@@ -62,14 +63,13 @@ def lease_feeds(
     *least* is each podcast's least interval: the next poll is put off by it here, before the
     first byte is sent, so that a crash costs one poll and a crash loop is no storm.
     """
-    until = clock(conn, now)
+    at = clock(conn, now)
     query = (
         sa.select(schema.podcasts)
         .where(P.configured, P.name.in_(least), P.next_poll_at <= due_by)
-        .where(lease_expired(P.leased_until, until))
+        .where(lease_expired(P.leased_until, at))
         .order_by(P.next_poll_at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
     )
     feeds = [_feed(row, token) for row in conn.execute(query)]
     for feed in feeds:
@@ -78,7 +78,7 @@ def lease_feeds(
             .where(P.id == feed.id)
             .values(
                 lease=token,
-                leased_until=until + lease_for,
+                leased_until=at + lease_for,
                 next_poll_at=now + least[feed.podcast],
             )
         )
@@ -168,7 +168,8 @@ def _insert(conn: Connection, podcast_id: int, episode: NewEpisode, now: datetim
     """Write an episode, its keys and its first request: discovered and wanted, or neither."""
     seen = episode.observed
     inserted = conn.execute(
-        sa.insert(schema.episodes).values(
+        sa.insert(schema.episodes)
+        .values(
             podcast_id=podcast_id,
             guid=seen.guid,
             post_id=seen.post_id,
@@ -184,8 +185,9 @@ def _insert(conn: Connection, podcast_id: int, episode: NewEpisode, now: datetim
             present=True,
             next_track_at=episode.next_track_at,
         )
+        .returning(EP.id)
     )
-    episode_id: int = inserted.inserted_primary_key[0]
+    episode_id: int = inserted.scalar_one()
     keys = [Alias(episode_id, kind, value) for kind, value in episode.aliases]
     _add_aliases(conn, podcast_id, keys, now)
     conn.execute(

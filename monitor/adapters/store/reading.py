@@ -2,20 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from monitor.adapters.store import events, schema
+from monitor.adapters.store.work import UNSETTLED
 from monitor.core.lifecycle import Status
+from monitor.core.problems import Problem
 from monitor.core.status import FeedStatus, RequestStatus, Snapshot
 
 EP = schema.episodes.c
 R = schema.requests.c
 A = schema.aliases.c
 P = schema.podcasts.c
-UNSETTLED = (Status.PENDING.value, Status.ACCEPTED.value)
 
 _NEWEST = schema.episodes.join(schema.podcasts, P.id == EP.podcast_id).join(
     schema.requests, sa.and_(R.episode_id == EP.id, R.newest)
@@ -30,7 +32,7 @@ class EpisodeRow:
     podcast: str
     guid: str
     title: str
-    published_at: Any
+    published_at: datetime | None
     link: str | None
     audio_url: str
     duration_s: int | None
@@ -40,11 +42,11 @@ class EpisodeRow:
     reason: str | None
     generation: int
     attempts: int
-    next_attempt_at: Any
-    first_seen_at: Any
+    next_attempt_at: datetime
+    first_seen_at: datetime
 
 
-_EPISODE = (
+_EPISODE: sa.Select[Any] = (
     sa.select(
         EP.id,
         P.name.label("podcast"),
@@ -131,15 +133,15 @@ def episodes(
 def matching(conn: Connection, text: str) -> list[EpisodeRow]:
     """Return the episodes that *text* may mean.
 
-    An alias (guid, post id, link) or a slug is exact; only where none fits, a part of a title.
+    An alias (guid, post id, link) or a slug is exact; only where none fits, a part of a title,
+    in upper or lower case of any language (which databases fold differently, or not at all).
     """
     by_key = sa.select(A.episode_id).where(A.value == text)
     exact = _EPISODE.where(sa.or_(EP.guid == text, EP.slug == text, EP.id.in_(by_key)))
     found = [EpisodeRow(*row) for row in conn.execute(exact)]
     if found:
         return found
-    part = _EPISODE.where(EP.title.icontains(text, autoescape=True))
-    return [EpisodeRow(*row) for row in conn.execute(part)]
+    return [row for row in episodes(conn) if text.casefold() in row.title.casefold()]
 
 
 def published(conn: Connection, episode_id: int) -> dict[str, Any] | None:
@@ -154,6 +156,6 @@ def podcast_names(conn: Connection) -> Sequence[str]:
     return conn.execute(sa.select(P.name).order_by(P.name)).scalars().all()
 
 
-def problems(conn: Connection) -> list[events.Problem]:
+def problems(conn: Connection) -> list[Problem]:
     """Return what a person should know of now."""
     return events.problems(conn)

@@ -1,7 +1,6 @@
 """The tables. ``monitor/migrations`` creates them; a test keeps the two equal."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
@@ -20,7 +19,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         utc = value.astimezone(UTC)
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
@@ -126,6 +125,13 @@ requests = sa.Table(  # the ledger: never pruned
     sa.UniqueConstraint("episode_id", "generation"),
     sa.CheckConstraint(STATUSES, name="status"),
     sa.Index("ix_requests_newest_status_next_attempt_at", "newest", "status", "next_attempt_at"),
+    sa.Index(
+        "uq_requests_newest",
+        "episode_id",
+        unique=True,
+        sqlite_where=sa.text("newest"),
+        postgresql_where=sa.text("newest"),
+    ),
 )
 
 posts = sa.Table(  # every POST begun, written before its first byte leaves

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from monitor.adapters.store import events, work
 from monitor.core import operator, problems
-from monitor.core.model import Settlement
+from monitor.core.model import Settlement, Work
 from monitor.core.problems import Kind
 
 
@@ -38,7 +38,7 @@ def requeue(conn: Connection, episode_id: int, by: str, now: datetime) -> bool:
     return True
 
 
-def _move(conn: Connection, before: work.Work, after: Settlement | None, now: datetime) -> bool:
+def _move(conn: Connection, before: Work, after: Settlement | None, now: datetime) -> bool:
     if after is None:
         return False
     moved = work.move(conn, before, after, now)
@@ -46,7 +46,7 @@ def _move(conn: Connection, before: work.Work, after: Settlement | None, now: da
     return moved
 
 
-def _over(conn: Connection, before: work.Work, now: datetime) -> None:
+def _over(conn: Connection, before: Work, now: datetime) -> None:
     """A person has seen to it: what was a problem of this request is none any more."""
     podcast, guid = before.episode.podcast, before.episode.guid
     for kind in (Kind.REQUEST_REFUSED, Kind.REQUEST_STALLED):

@@ -15,7 +15,6 @@ from monitor.core.model import (
     Observation,
     Post,
     ProcessingRequest,
-    Resource,
     Settlement,
     Work,
 )
@@ -69,11 +68,18 @@ def lease_deliveries(
     """
     freeze = freezing.current(conn)
     if freeze is not None:
-        limit = 0 if freeze.until > now else min(limit, 1)
+        limit = 0 if freeze.until > now or _is_trying(conn, now) else min(limit, 1)
     due = sa.and_(R.status == Status.PENDING.value, R.next_attempt_at <= due_by)
     newest_first = (EP.published_at.desc().nulls_last(), EP.id.desc())
     query = _WORK.where(due).order_by(*newest_first)
     return _lease(conn, query, now=now, token=token, lease_for=lease_for, limit=limit)
+
+
+def _is_trying(conn: Connection, now: datetime) -> bool:
+    """Return whether a pending request is being worked on."""
+    under_way = sa.not_(lease_expired(EP.leased_until, clock(conn, now)))
+    query = _WORK.where(R.status == Status.PENDING.value, under_way).limit(1)
+    return conn.execute(query).first() is not None
 
 
 def lease_looks(
@@ -92,17 +98,19 @@ def lease_looks(
     due = EP.next_track_at <= due_by
     live = _WORK.where(due, R.status.in_(UNSETTLED)).order_by(EP.next_track_at)
     leased = _lease(conn, live, now=now, token=token, lease_for=lease_for, limit=limit)
-    left = min(limit - len(leased), SELDOM_PER_HOUR - _seldom_looks(conn, since=now - HOUR))
+    left = min(limit - len(leased), SELDOM_PER_HOUR - _seldom_looks(conn, now))
     rest = _WORK.where(due, R.status.not_in(UNSETTLED)).order_by(EP.next_track_at)
     return leased + _lease(conn, rest, now=now, token=token, lease_for=lease_for, limit=left)
 
 
-def _seldom_looks(conn: Connection, *, since: datetime) -> int:
+def _seldom_looks(conn: Connection, now: datetime) -> int:
+    """Return how many held and settled episodes were looked at in the last hour, or are just now."""
+    under_way = sa.not_(lease_expired(EP.leased_until, clock(conn, now)))
     query = (
         sa.select(sa.func.count())
         .select_from(schema.episodes)
         .join(schema.requests, sa.and_(R.episode_id == EP.id, R.newest))
-        .where(EP.last_tracked_at > since, R.status.not_in(UNSETTLED))
+        .where(sa.or_(EP.last_tracked_at > now - HOUR, under_way), R.status.not_in(UNSETTLED))
     )
     return conn.execute(query).scalar_one()
 
@@ -120,7 +128,7 @@ def _lease(
         return []
     at = clock(conn, now)
     query = query.where(P.configured, lease_expired(EP.leased_until, at)).limit(limit)
-    rows = conn.execute(query.with_for_update(of=schema.episodes, skip_locked=True)).all()
+    rows = conn.execute(query).all()
     conn.execute(
         sa.update(schema.episodes)
         .where(EP.id.in_([row.id for row in rows]))
@@ -131,8 +139,7 @@ def _lease(
 
 def find(conn: Connection, episode_id: int) -> Work:
     """Return an episode with its newest request, without claiming it."""
-    query = _WORK.where(EP.id == episode_id).with_for_update(of=schema.episodes)
-    return _read(conn.execute(query).one(), None)
+    return _read(conn.execute(_WORK.where(EP.id == episode_id)).one(), None)
 
 
 def known_words(conn: Connection) -> frozenset[str]:
@@ -162,8 +169,8 @@ def settle(
         return False
     if observation is not None:
         observe(conn, work.episode.id, observation, now)
-    if settlement is not None and _guarded(conn, work.request, settlement.request):
-        events.append(conn, settlement.events, now)
+    if settlement is not None:
+        move(conn, work, settlement, now)
     events.write_problems(conn, problems, now)
     return True
 
@@ -176,11 +183,10 @@ def _release(conn: Connection, work: Work, next_track_at: datetime | None, now: 
     return conn.execute(sa.update(schema.episodes).where(ours).values(values)).rowcount == 1
 
 
-def _guarded(conn: Connection, before: ProcessingRequest, after: ProcessingRequest) -> bool:
-    """Write the columns that changed, if the status is still the one that was seen."""
-    changed = _changed(before, after)
+def _guarded(conn: Connection, before: ProcessingRequest, values: dict[str, Any]) -> bool:
+    """Write some columns, if the status is still the one that was seen."""
     seen = sa.and_(R.id == before.id, R.status == before.status.value)
-    return conn.execute(sa.update(schema.requests).where(seen).values(changed)).rowcount == 1
+    return conn.execute(sa.update(schema.requests).where(seen).values(values)).rowcount == 1
 
 
 def _changed(before: ProcessingRequest, after: ProcessingRequest) -> dict[str, Any]:
@@ -196,13 +202,9 @@ def observe(conn: Connection, episode_id: int, seen: Observation, now: datetime)
         values["state_changed_at"] = now
         _add_word(conn, seen.state.casefold(), now)
     if seen.resource is not None:
-        values |= {"resource": _json(seen.resource), "resource_digest": seen.digest}
+        values |= {"resource": dict(published(seen.resource)), "resource_digest": seen.digest}
     conn.execute(sa.update(schema.episodes).where(EP.id == episode_id).values(values))
     events.append(conn, seen.events, now)
-
-
-def _json(resource: Resource) -> dict[str, Any]:
-    return dict(published(resource))
 
 
 def _add_word(conn: Connection, word: str, now: datetime) -> None:
@@ -222,12 +224,13 @@ def begin_post(
     None, and nothing written: the lease is no longer ours, or a person's verb came between.
     """
     held = sa.select(EP.id).where(EP.id == work.episode.id, EP.lease == work.request.lease)
-    if conn.execute(held.with_for_update()).first() is None:
+    if conn.execute(held).first() is None:
         return None
-    if not _guarded(conn, work.request, post.request):
+    if not _guarded(conn, work.request, _changed(work.request, post.request)):
         return None
     inserted = conn.execute(
-        sa.insert(schema.posts).values(
+        sa.insert(schema.posts)
+        .values(
             request_id=work.request.id,
             at=now,
             key=post.key,
@@ -235,9 +238,10 @@ def begin_post(
             audio_minutes=minutes,
             in_vain=False,
         )
+        .returning(schema.posts.c.id)
     )
     events.append(conn, [post.event], now)
-    post_id: int = inserted.inserted_primary_key[0]
+    post_id: int = inserted.scalar_one()
     return post_id
 
 
@@ -264,8 +268,14 @@ def add_generation(
 
 
 def move(conn: Connection, work: Work, settlement: Settlement, now: datetime) -> bool:
-    """Write what a person's verb made of a request."""
-    moved = _guarded(conn, work.request, settlement.request)
+    """Write what an attempt, a look or a person's verb made of a request; return whether it did.
+
+    Reason and next attempt are written even if it leaves them as they were: a freeze may have
+    changed them since.
+    """
+    after = settlement.request
+    stands = {"reason": after.reason, "next_attempt_at": after.next_attempt_at}
+    moved = _guarded(conn, work.request, _changed(work.request, after) | stands)
     if moved:
         events.append(conn, settlement.events, now)
     return moved

@@ -156,6 +156,14 @@ def upgrade() -> None:
         ["newest", "status", "next_attempt_at"],
         unique=False,
     )
+    op.create_index(
+        "uq_requests_newest",
+        "requests",
+        ["episode_id"],
+        unique=True,
+        sqlite_where=sa.text("newest"),
+        postgresql_where=sa.text("newest"),
+    )
     op.create_table(
         "posts",
         sa.Column("id", sa.Integer(), nullable=False),
