@@ -70,7 +70,7 @@ class PowerCut(BaseException):
     """The power is gone: nobody may catch it, and nothing more happens."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Switch:
     """Counts outside actions, and cuts the power before one of them."""
 
@@ -83,6 +83,21 @@ class Switch:
         self.actions.append(action)
         if self.cut_before is not None and self.count >= self.cut_before:
             raise PowerCut(f"before {action}")
+
+
+class Meanwhile(Switch):
+    """Does something of its own just before the *nth* outside action of one kind."""
+
+    def __init__(self, action: str, do: Callable[[], object], *, nth: int = 1) -> None:
+        super().__init__()
+        self._action = action
+        self._do = do
+        self._nth = nth
+
+    def act(self, action: str) -> None:
+        super().act(action)
+        if action == self._action and self.actions.count(action) == self._nth:
+            self._do()
 
 
 class SwitchedHttp:
@@ -163,9 +178,9 @@ class Life:
         """Live on, undisturbed, until everything is settled."""
         assert self.live(Switch())
 
-    def run(self, steps: int = 1) -> None:
+    def run(self, steps: int = 1, switch: Switch | None = None) -> None:
         """Go on for so many ticks, five minutes apart, settled or not."""
-        self._until(Switch(), steps=steps, settled=False)
+        self._until(switch or Switch(), steps=steps, settled=False)
 
     def _until(self, switch: Switch, *, steps: int, settled: bool = True) -> None:
         with self._database() as database, _watched(database.engine, switch):
@@ -242,6 +257,11 @@ class Life:
             (guid, json.loads(fields) if isinstance(fields, str) else fields)
             for guid, fields in found
         ]
+
+    def void_leases(self) -> None:
+        """Do what another daemon's start does."""
+        with self._database() as database:
+            database.write(leases.void_all)
 
     def do(self, verb: Callable[..., bool], item: Item | None = None) -> bool:
         """Do what an operator's command does."""

@@ -10,7 +10,7 @@ from monitor.adapters.store import verbs
 from monitor.demo import empty, html_page, lost_answer, reset, shortened, status, truncated
 from monitor.demo.publisher import new_item
 from monitor.demo.stenobird import FAILS, Dialect
-from tests.living import LIMITS, POLLING, START, Life
+from tests.living import LIMITS, POLLING, START, Life, Meanwhile
 
 NOT_LISTED = ("pending", "not_listed_yet")
 
@@ -335,3 +335,38 @@ def test_a_changed_title_and_audio_are_recorded_and_ask_for_nothing(life):
     ((_, change),) = life.told("episode.changed")
     assert change["fields"] == "title,audio_url"
     assert len(life.replica.effects) == 1
+
+
+# --- what happens meanwhile ---------------------------------------------------------------
+
+
+def test_a_poll_that_lost_its_lease_writes_nothing_and_says_nothing(life):
+    said = len(life.polled)
+    life.run(1, Meanwhile("answer to GET", life.void_leases))
+    assert len(life.polled) == said
+    assert life.rows("SELECT count(*) FROM episodes") == [(1,)]
+    life.live_on()
+    life.assert_kept()
+
+
+def test_a_person_who_skips_between_the_get_and_the_post_wins(life):
+    skip = Meanwhile("answer to GET", lambda: life.do(verbs.skip), nth=2)
+    life.run(3, skip)
+    assert life.request() == ("skipped", "operator")
+    assert life.replica.posts == []
+
+
+def test_a_person_who_skips_while_the_post_is_under_way_cannot_unask(life):
+    life.run(1, Meanwhile("answer to POST", lambda: life.do(verbs.skip)))
+    assert life.request() == ("skipped", "operator")
+    assert len(life.replica.effects) == 1
+    assert life.rows("SELECT outcome FROM posts") == [("http_202",)]
+    life.run(4)
+    assert len(life.replica.posts) == 1
+
+
+def test_a_delivery_that_lost_its_lease_before_the_post_sends_nothing(life):
+    life.run(1, Meanwhile("answer to GET", life.void_leases, nth=2))
+    assert life.replica.posts == []
+    life.live_on()
+    life.assert_kept()

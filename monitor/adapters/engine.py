@@ -41,7 +41,7 @@ def open_client(*, connect_s: float, allow_private: bool, proxy: str) -> httpx.A
         timeout=httpx.Timeout(None, pool=connect_s),  # what the transport calls aiohttp's connect
         event_hooks={"response": [_hide_location]},
     )
-    # httpx keeps cookies of its own, whatever the session's jar does.
+    # httpx keeps cookies of its own, whatever the session's jar does: it would only grow.
     client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return client
 

@@ -40,8 +40,6 @@ def is_public(address: str) -> bool:
     """Return whether an address, as the resolver gave it, belongs to the public internet."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
-        if ip.teredo is not None:
-            return False
         ip = _embedded(ip) or ip
     if isinstance(ip, IPv6Address) and ip not in GLOBAL_UNICAST:
         return False

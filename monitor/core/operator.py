@@ -79,7 +79,10 @@ VERBS: dict[str, Callable[..., Settlement | None]] = {
 
 def _moved(work: Work, event: Event, name: str, by: By, *, now: datetime) -> Settlement:
     before = work.request
-    after = replace(before, status=advance(before.status, event), reason=None, next_attempt_at=now)
+    reason = "operator" if event is Event.SKIPPED else None
+    after = replace(
+        before, status=advance(before.status, event), reason=reason, next_attempt_at=now
+    )
     told = _told(work, name, generation=before.generation, reason=before.reason, by=by)
     return Settlement(after, (told,))
 

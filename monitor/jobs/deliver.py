@@ -69,12 +69,12 @@ async def _observe(
 
 async def _post(ctx: Context, work: Work, post: Post, seen: _Seen, rules: RequestRules) -> bool:
     begun = await ctx.write(_begin, ctx, work, post, seen.observation)
-    seen = _Seen(seen.lookup, None)  # what was observed is written
     if begun is None:
         return True  # the lease ran out, or a person's verb came between: nothing was sent
     if isinstance(begun, Settlement):
         await ctx.write(_settle, ctx, work, begun, seen)
         return True
+    seen = _Seen(seen.lookup, None)  # what was observed is written
     outcome = await ctx.stenobird.post(post.url, key=post.key, now=ctx.now())
     settlement = after_post(work, post, outcome, now=ctx.now(), jitter=ctx.chance(), rules=rules)
     await ctx.write(
@@ -91,8 +91,6 @@ def _begin(
 ) -> int | Settlement | None:
     """Spend pace and budget and write the POST down; or say until when it must wait."""
     now = ctx.now()
-    if observation is not None:
-        store.observe(conn, work.episode.id, observation, now)
     minutes = schedule.audio_minutes(work.episode.duration_s)
     ledger.lock(conn)
     at, waits_for = schedule.may_post_at(
@@ -105,7 +103,7 @@ def _begin(
     )
     if waits_for is not None:
         return moves.deferred(work, waits_for, at)
-    return store.begin_post(conn, work, post, minutes=minutes, now=now)
+    return store.begin_post(conn, work, post, observation, minutes=minutes, now=now)
 
 
 def _finish(

@@ -22,15 +22,12 @@ async def look_up(ctx: Context, episode: Episode) -> Lookup:
     unproved = None
     for slug in _slugs(episode):
         answer = await ctx.stenobird.look_up(episode.podcast_slug, slug, now=ctx.now())
-        match answer:
-            case Resource() if proves(answer, post_id=episode.post_id, link=episode.link):
+        if isinstance(answer, LookupFailed):
+            return answer
+        if isinstance(answer, Resource):
+            if proves(answer, post_id=episode.post_id, link=episode.link):
                 return Found(answer, slug)
-            case Resource():
-                unproved = slug
-            case NotListed():
-                continue
-            case LookupFailed():
-                return answer
+            unproved = slug
     if unproved is None:
         return NotListed("not_listed_yet")
     return NotListed("slug_unproved", f"{unproved} shows neither this post id nor this link")

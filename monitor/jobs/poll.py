@@ -104,16 +104,13 @@ def _decide(
             return reconcile.unchanged(feed, outcome, now=now, jitter=jitter, rules=rules), None
         case FetchFailed():
             return reconcile.failed(feed, outcome, now=now, jitter=jitter, rules=rules), None
-        case Fetched():
-            try:
-                document = parse_feed(body)
-            except ParseError as error:
-                failure = FetchFailed(error.reason, detail=error.detail)
-                return reconcile.failed(feed, failure, now=now, jitter=jitter, rules=rules), None
-            plan = reconcile.reconcile(
-                feed, known, document, outcome, now=now, jitter=jitter, rules=rules
-            )
-            return plan, document.items
+    try:
+        document = parse_feed(body)
+    except ParseError as error:
+        failure = FetchFailed(error.reason, detail=error.detail)
+        return reconcile.failed(feed, failure, now=now, jitter=jitter, rules=rules), None
+    plan = reconcile.reconcile(feed, known, document, outcome, now=now, jitter=jitter, rules=rules)
+    return plan, document.items
 
 
 def _health(plan: PollPlan, problem: Problem | None, now: datetime) -> ProblemUpdate | None:
@@ -156,10 +153,6 @@ def _word(plan: PollPlan, outcome: FetchOutcome) -> str:
 
 
 def _http(outcome: FetchOutcome) -> int | None:
-    match outcome:
-        case Fetched():
-            return 200
-        case NotModified():
-            return 304
-        case FetchFailed(http=http):
-            return http
+    if isinstance(outcome, FetchFailed):
+        return outcome.http
+    return 304 if isinstance(outcome, NotModified) else 200

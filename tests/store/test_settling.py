@@ -143,7 +143,7 @@ def posting(given):
 
 
 def begin(database, given, now=NOON, minutes=75):
-    return database.write(work.begin_post, given, posting(given), minutes=minutes, now=now)
+    return database.write(work.begin_post, given, posting(given), None, minutes=minutes, now=now)
 
 
 def test_a_post_is_on_disk_before_it_leaves(database, given):

@@ -217,9 +217,15 @@ def _add_word(conn: Connection, word: str, now: datetime) -> None:
 
 
 def begin_post(
-    conn: Connection, work: Work, post: Post, *, minutes: int, now: datetime
+    conn: Connection,
+    work: Work,
+    post: Post,
+    observation: Observation | None,
+    *,
+    minutes: int,
+    now: datetime,
 ) -> int | None:
-    """Write that a POST is about to leave; return its id in the ledger.
+    """Write what was seen and that a POST is about to leave; return its id in the ledger.
 
     None, and nothing written: the lease is no longer ours, or a person's verb came between.
     """
@@ -228,6 +234,8 @@ def begin_post(
         return None
     if not _guarded(conn, work.request, _changed(work.request, post.request)):
         return None
+    if observation is not None:
+        observe(conn, work.episode.id, observation, now)
     inserted = conn.execute(
         sa.insert(schema.posts)
         .values(
