@@ -4,12 +4,14 @@ Exit status: 0 fine, 1 a problem was found, 2 the configuration or the arguments
 """
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +28,8 @@ from monitor.core.lifecycle import IllegalTransition, Status
 from monitor.core.model import ConfigError, MonitorError, iso
 from monitor.core.status import Process, block
 from monitor.daemon import now
+from monitor.log.fields import escaped
+from monitor.naming import the_episode, the_podcasts
 
 app = typer.Typer(
     name="podcast-monitor",
@@ -36,41 +40,57 @@ app = typer.Typer(
     help="Follows podcasts by their transcripts: polls feeds, records every processing state,"
     " and asks Stenobird, once, to transcribe each new episode.",
 )
+GREATEST_SEQ = 2**63 - 1  # of an SQL BIGINT
+NO_DAEMON = "no daemon runs on this database: it waits for `podcast-monitor run` (or `run --once`)"
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The options that stand before the command."""
-
-    config: Path | None
-
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-EpisodeName = Annotated[
-    str, typer.Argument(metavar="EPISODE", help="A guid, slug, post id or part of a title.")
-]
-Why = Annotated[str, typer.Option("--reason", help="Why; it is kept in the history.")]
+# --- what ends in a message, and never in a traceback ---------------------------------------
 
 
 def main() -> None:
-    """Run a command. Whatever a user can cause ends in one message, never in a traceback."""
+    """Run a command; tell what a user can cause in one message."""
+    if isinstance(sys.stdout, TextIOWrapper):  # a title may hold what a terminal's encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(standalone_mode=True)
-    except ConfigError as error:
-        _fail(error, 2)
-    except MonitorError as error:
-        _fail(error, 1)
-    except SQLAlchemyError as error:
-        why = getattr(error, "orig", None) or error
-        _fail(f"the database did not do what was asked: {why}", 1)
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - what is not explained is raised again
+        text, code = _explained(error)
+        lines = map(escaped, text.split("\n"))  # it may quote a feed
+        typer.echo("podcast-monitor: " + "\n".join(lines), err=True)
+        sys.exit(code)
 
 
-def _fail(error: object, code: int) -> None:
-    typer.echo(f"podcast-monitor: {error}", err=True)
-    sys.exit(code)
+def _explained(error: Exception) -> tuple[str, int]:
+    """Return what to tell a user of an error, and the exit status; raise it if it is our bug."""
+    match error:
+        case ConfigError():
+            return str(error), 2
+        case MonitorError() | OSError():
+            return str(error), 1
+        case SQLAlchemyError():
+            why = getattr(error, "orig", None) or error
+            return f"the database did not do what was asked ({why}); try again", 1
+        case UnicodeEncodeError(reason="surrogates not allowed"):
+            return "an argument is not UTF-8", 2
+        case _:
+            raise error
+
+
+@contextmanager
+def _told_in_the_log() -> Iterator[None]:
+    """Say what ends the daemon in its log, in the log's form and with a priority."""
+    try:
+        yield
+    except Exception as error:
+        text, code = _explained(error)
+        logging.getLogger("monitor").error(text)  # noqa: TRY400 - there is nothing to trace
+        raise typer.Exit(code) from error
+
+
+# --- what commands take ----------------------------------------------------------------------
 
 
 def _version(wanted: bool) -> None:
@@ -79,25 +99,48 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _named(ctx: typer.Context, path: Path | None) -> Path | None:
+    """Return the file that is named behind the command, else before it: both are habits."""
+    return path or ctx.obj
+
+
+def _some(reason: str) -> str:
+    if not reason.strip():
+        raise typer.BadParameter("say why; it is kept in the history")
+    return reason
+
+
+CONFIG_HELP = (
+    "The configuration file; else $PODCAST_MONITOR_CONFIG, ./config/podcast-monitor.toml,"
+    " /etc/podcast-monitor/podcast-monitor.toml."
+)
+ConfigPath = Annotated[
+    Path | None, typer.Option("--config", metavar="PATH", help=CONFIG_HELP, callback=_named)
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+EpisodeName = Annotated[
+    str, typer.Argument(metavar="EPISODE", help="A guid, slug, post id or part of a title.")
+]
+Why = Annotated[
+    str, typer.Option("--reason", help="Why; it is kept in the history.", callback=_some)
+]
+
+
 @app.callback()
 def _options(
     ctx: typer.Context,
     config: Annotated[
-        Path | None,
-        typer.Option(
-            help="The configuration file; else $PODCAST_MONITOR_CONFIG,"
-            " ./config/podcast-monitor.toml, /etc/podcast-monitor/podcast-monitor.toml."
-        ),
+        Path | None, typer.Option("--config", metavar="PATH", help=CONFIG_HELP)
     ] = None,
     version: Annotated[  # noqa: ARG001 - its callback does the work
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    ctx.obj = Chosen(config)
+    ctx.obj = config
 
 
-def _config(ctx: typer.Context) -> Config:
-    return load(ctx.find_object(Chosen).config, os.environ)  # type: ignore[union-attr] # set above
+def _load(path: Path | None) -> Config:
+    return load(path, os.environ)
 
 
 @contextmanager
@@ -116,15 +159,12 @@ def _writing(config: Config) -> Iterator[Database]:
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, default=_jsonable))
+    """Print an object in one line, its text escaped as in the log."""
+    typer.echo(escaped(json.dumps(value, ensure_ascii=False, default=_jsonable)))
 
 
 def _jsonable(value: object) -> str:
     return iso(value) if isinstance(value, datetime) else str(value)
-
-
-def _colour() -> bool:
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
 # --- the daemon ---------------------------------------------------------------------------
@@ -132,7 +172,7 @@ def _colour() -> bool:
 
 @app.command()
 def run(
-    ctx: typer.Context,
+    config: ConfigPath = None,
     once: Annotated[
         bool, typer.Option("--once", help="Poll, deliver and track once, then exit.")
     ] = False,
@@ -140,9 +180,11 @@ def run(
     """Run the daemon in the foreground, as systemd does."""
     from monitor import daemon  # noqa: PLC0415 - what only the daemon needs takes time to import
 
-    config = _config(ctx)
-    log.setup(config.log.format, sys.stderr, environ=os.environ, level=config.log.level)
-    raise typer.Exit(daemon.serve_once(config) if once else daemon.serve(config))
+    loaded = _load(config)
+    log.setup(loaded.log.format, sys.stderr, environ=os.environ, level=loaded.log.level)
+    with _told_in_the_log():
+        code = daemon.serve_once(loaded) if once else daemon.serve(loaded)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -155,178 +197,171 @@ def demo() -> None:
 
 @app.command()
 def poll(
-    ctx: typer.Context,
     podcast: Annotated[str | None, typer.Argument(help="Its name; all, if left out.")] = None,
+    config: ConfigPath = None,
 ) -> None:
     """Mark a podcast as due; the daemon polls it at its next tick."""
-    config = _config(ctx)
-    names = [p.name for p in config.podcasts]
-    if podcast is not None:
-        names = [_podcast(config, podcast)]
-    with _writing(config) as database:
+    loaded = _load(config)
+    names = the_podcasts(loaded, podcast)
+    with _writing(loaded) as database:
+        recorded = database.read(reading.podcast_names)
         database.write(polls.mark_due, names, now())
-        typer.echo(f"due now: {', '.join(names)}")
+        if due := [name for name in names if name in recorded]:
+            typer.echo(f"due now: {', '.join(due)}")
+        if new := [name for name in names if name not in recorded]:
+            typer.echo(f"new in the configuration, polled when the daemon starts: {', '.join(new)}")
         if not instance.is_held(database):
-            typer.echo("no daemon runs on this database: start it, or `podcast-monitor run --once`")
+            typer.echo(NO_DAEMON)
 
 
 @app.command()
-def check(ctx: typer.Context) -> None:
+def check(config: ConfigPath = None) -> None:
     """Check configuration, database, both sources and open problems, a line each."""
     from monitor import checkup  # noqa: PLC0415 - it needs the network's libraries
 
-    raise typer.Exit(checkup.main(_config(ctx)))
+    raise typer.Exit(checkup.main(_load(config)))
 
 
 # --- what is known ------------------------------------------------------------------------
 
 
 @app.command()
-def status(ctx: typer.Context, as_json: Json = False) -> None:
-    """Show the status block, as the daemon writes it to its log."""
-    config = _config(ctx)
-    with _reading(config) as database:
+def status(config: ConfigPath = None, as_json: Json = False) -> None:
+    """Show the status block, as the daemon writes it to its log; then the open problems."""
+    loaded = _load(config)
+    with _reading(loaded) as database:
         snapshot = database.read(reading.snapshot)
-    lines = block(snapshot, Process(__version__, config.mode, os.getpid()))
-    form: log.Form = "json" if as_json else "console"
+        problems = database.read(reading.problems)
     at = now()
-    for event in lines:
-        typer.echo(log.render(event, at, form=form, colour=_colour()))
+    colour = report.console().is_coloured
+    for event in block(snapshot, Process(__version__, loaded.mode, os.getpid())):
+        form: log.Form = "json" if as_json else "console"
+        typer.echo(log.render(event, at, form=form, colour=colour))
+    if problems and not as_json:
+        report.console().print(report.problems(problems, at))
 
 
 @app.command()
 def episodes(
-    ctx: typer.Context,
     podcast: Annotated[str | None, typer.Option(help="Only this podcast's.")] = None,
     status: Annotated[
         Status | None, typer.Option(help="Only those whose request has this status.")
     ] = None,
+    config: ConfigPath = None,
     as_json: Json = False,
 ) -> None:
     """List episodes, newest first, with their requests."""
-    config = _config(ctx)
-    if podcast is not None:
-        podcast = _podcast(config, podcast)
-    with _reading(config) as database:
+    loaded = _load(config)
+    with _reading(loaded) as database:
+        if podcast is not None and podcast not in database.read(reading.podcast_names):
+            the_podcasts(loaded, podcast)
         rows = database.read(reading.episodes, podcast, status)
     if as_json:
         for row in rows:
-            _print_json({k: v for k, v in asdict(row).items() if k != "id"})
+            _print_json(_facts(row))
     elif rows:
         report.console().print(report.episodes(rows, now()))
     else:
         typer.echo("no episodes", err=True)
 
 
+def _facts(row: EpisodeRow) -> dict[str, Any]:
+    return {key: value for key, value in asdict(row).items() if key != "id"}
+
+
 @app.command()
-def show(ctx: typer.Context, episode: EpisodeName, as_json: Json = False) -> None:
+def show(episode: EpisodeName, config: ConfigPath = None, as_json: Json = False) -> None:
     """Show an episode, and what Stenobird publishes of it."""
-    with _reading(_config(ctx)) as database:
-        row = _one(database, episode)
+    with _reading(_load(config)) as database:
+        row = the_episode(database, episode)
         published = database.read(reading.published, row.id)
     if as_json:
-        _print_json({k: v for k, v in asdict(row).items() if k != "id"} | {"published": published})
+        _print_json(_facts(row) | {"published": published})
         return
     console = report.console()
     console.print(report.facts(row, now()))
-    console.print()
-    if published is None:
-        console.print("Stenobird has published nothing of it yet.")
-    for paragraph in report.published(published or {}):
-        console.print(paragraph)
+    for part in report.published(published):
+        console.print(part)
 
 
 @app.command()
-def explain(ctx: typer.Context, episode: EpisodeName, as_json: Json = False) -> None:
+def explain(episode: EpisodeName, config: ConfigPath = None, as_json: Json = False) -> None:
     """Tell an episode's whole story, with the reason of every decision."""
-    with _reading(_config(ctx)) as database:
-        row = _one(database, episode)
+    with _reading(_load(config)) as database:
+        row = the_episode(database, episode)
         told = database.read(store_events.of_episode, row.podcast, row.guid)
-    if as_json:
-        for event in told:
-            typer.echo(log.render(event.event, event.at, event.seq, form="json"))
-        return
-    report.console().print(report.facts(row, now()))
-    typer.echo()
-    for line in report.story(told, colour=_colour()):
-        typer.echo(line)
+    if not as_json:
+        report.console().print(report.facts(row, now()))
+        typer.echo()
+    _print_events(told, as_json=as_json)
 
 
 @app.command()
 def events(
-    ctx: typer.Context,
-    after: Annotated[int, typer.Option(help="Only those that follow this seq.")] = 0,
+    after: Annotated[
+        int, typer.Option(min=0, max=GREATEST_SEQ, help="Only those that follow this seq.")
+    ] = 0,
+    config: ConfigPath = None,
     as_json: Json = False,
 ) -> None:
     """Print the committed events, in order: a cursor for the next program."""
-    form: log.Form = "json" if as_json else "console"
-    with _reading(_config(ctx)) as database:
-        for event in database.read(store_events.after, after):
-            line = log.render(event.event, event.at, event.seq, form=form, colour=_colour())
-            typer.echo(line)
+    with _reading(_load(config)) as database:
+        _print_events(database.read(store_events.after, after), as_json=as_json)
+
+
+def _print_events(told: list[store_events.CommittedEvent], *, as_json: bool) -> None:
+    if as_json:
+        for event in told:
+            typer.echo(log.render(event.event, event.at, event.seq, form="json"))
+        return
+    for line in report.story(told, colour=report.console().is_coloured):
+        typer.echo(line)
 
 
 # --- the operator's verbs -----------------------------------------------------------------
 
 
 @app.command()
-def request(ctx: typer.Context, episode: EpisodeName, reason: Why) -> None:
+def request(episode: EpisodeName, reason: Why, config: ConfigPath = None) -> None:
     """Want an episode's transcription, whatever held it back."""
-    _do(ctx, verbs.request, episode, reason)
+    _do(verbs.request, episode, reason, config)
 
 
 @app.command()
-def skip(ctx: typer.Context, episode: EpisodeName, reason: Why) -> None:
+def skip(episode: EpisodeName, reason: Why, config: ConfigPath = None) -> None:
     """Never send an episode's request."""
-    _do(ctx, verbs.skip, episode, reason)
+    _do(verbs.skip, episode, reason, config)
 
 
 @app.command()
-def release(ctx: typer.Context, episode: EpisodeName, reason: Why) -> None:
+def release(episode: EpisodeName, reason: Why, config: ConfigPath = None) -> None:
     """Let a held request go."""
-    _do(ctx, verbs.release, episode, reason)
+    _do(verbs.release, episode, reason, config)
 
 
 @app.command()
-def requeue(ctx: typer.Context, episode: EpisodeName, reason: Why) -> None:
+def requeue(episode: EpisodeName, reason: Why, config: ConfigPath = None) -> None:
     """Ask anew for what is settled, or what has stalled: a further transcription."""
-    _do(ctx, verbs.requeue, episode, reason)
+    _do(verbs.requeue, episode, reason, config)
 
 
-def _do(ctx: typer.Context, verb: Callable[..., bool], name: str, reason: str) -> None:
-    with _writing(_config(ctx)) as database:
-        row = _one(database, name)
+def _do(verb: Callable[..., bool], name: str, reason: str, config: Path | None) -> None:
+    """Do a verb to the episode that is meant; say what became of its request, and what it needs."""
+    loaded = _load(config)
+    with _writing(loaded) as database:
+        before = the_episode(database, name)
         try:
-            moved = database.write(verb, row.id, reason, now())
+            moved = database.write(verb, before.id, reason, now())
         except IllegalTransition as error:
-            raise ConfigError(f"{row.guid}: {error}") from error
-        after = database.read(reading.matching, row.guid)[0]
-        said = f"{after.request}: {after.reason}" if after.reason else after.request
-        change = "is now" if moved else "nothing to do: it is"
-        report.console().print(report.clean(f"{row.title} ({row.guid}) {change} {said}"))
-
-
-# --- names --------------------------------------------------------------------------------
-
-
-def _one(database: Database, name: str) -> EpisodeRow:
-    """Return the one episode that *name* means."""
-    rows = database.read(reading.matching, name)
-    if len(rows) == 1:
-        return rows[0]
-    if rows:
-        raise ConfigError(
-            f"{name!r} may mean {len(rows)} episodes; name one by its guid:\n"
-            + report.candidates(rows)
-        )
-    raise ConfigError(
-        f"no episode is known by {name!r}; EPISODE is a guid, a slug, a post id or a part of a"
-        " title, and `podcast-monitor episodes` lists them"
-    )
-
-
-def _podcast(config: Config, name: str) -> str:
-    names = [p.name for p in config.podcasts]
-    if name not in names:
-        raise ConfigError(f"no podcast is configured as {name!r}; there is: {', '.join(names)}")
-    return name
+            raise ConfigError(
+                f"{before.title} ({before.guid}) is {before.request}: what Stenobird was asked"
+                " for cannot be unasked"
+            ) from error
+        same_guid = database.read(reading.matching, before.guid)
+        after = next(row for row in same_guid if row.id == before.id)
+        report.console().print(report.outcome(verb.__name__, before, after, moved=moved))
+        if moved and after.request == Status.PENDING:
+            if loaded.mode == "shadow":
+                typer.echo('mode is "shadow": nothing is sent; the daemon will hold it again')
+            elif not instance.is_held(database):
+                typer.echo(NO_DAEMON)

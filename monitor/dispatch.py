@@ -100,7 +100,8 @@ class Dispatcher:
     async def _guard(self, kind: str, job: Coroutine[None, None, bool]) -> None:
         """Await a job; what it could not record itself is told, and its lease runs out."""
         try:
-            self.failed |= not await job
+            well = await job
+            self.failed = self.failed or not well  # never across an await: others end meanwhile
         except Exception as error:  # noqa: BLE001 - one job's fault must not stop the others
             self.failed = True
             fields = {"tick": kind, "error": describe(error)}

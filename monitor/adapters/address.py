@@ -7,6 +7,7 @@ import httpx
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_PORT = 65_535
+MAX_LABEL_BYTES = 63  # RFC 1035, section 2.3.4; Python raises where the resolver would say no
 
 
 def origin(url: str) -> str:
@@ -19,12 +20,17 @@ def origin(url: str) -> str:
         parts = httpx.URL(url)
     except httpx.InvalidURL:
         raise ValueError("not an address") from None
-    if parts.scheme not in DEFAULT_PORTS or not parts.host:
+    if parts.scheme not in DEFAULT_PORTS or not _is_host(parts.raw_host):
         raise ValueError("not an http address")
     port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
     if port > MAX_PORT:
         raise ValueError("not a port")
     return f"{parts.scheme}://{parts.host}:{port}"
+
+
+def _is_host(host: bytes) -> bool:
+    labels = host.removesuffix(b".").split(b".")
+    return all(0 < len(label) <= MAX_LABEL_BYTES for label in labels)
 
 
 def is_http(url: str) -> bool:
@@ -37,9 +43,16 @@ def is_http(url: str) -> bool:
 
 
 def redirect_target(url: str, location: str) -> str | None:
-    """Return where a redirect of *url* leads; None where that is nowhere we go."""
+    """Return where a redirect of *url* leads; None where that is nowhere we go.
+
+    Within its origin the user and password in *url* stay, as curl and browsers have it.
+    """
+    asked = httpx.URL(url)
     try:
-        target = str(httpx.URL(url).join(location))
+        target = asked.join(location)
+        at_home = origin(str(target)) == origin(url)
     except (httpx.InvalidURL, ValueError):
         return None
-    return target if location and is_http(target) else None
+    if at_home and not target.userinfo:
+        target = target.copy_with(userinfo=asked.userinfo)
+    return str(target) if location else None

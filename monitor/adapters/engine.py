@@ -70,4 +70,7 @@ async def _hide_location(response: httpx.Response) -> None:
     The answer would be lost with it, and a 303 to a POST is an answer. ``send`` puts it back.
     """
     if "location" in response.headers:
-        response.extensions["hidden"] = {"location": response.headers.pop("location")}
+        # As bytes: from text, httpx takes ASCII only, and publishers send UTF-8.
+        encoding = response.headers.encoding
+        location = response.headers.pop("location").encode(encoding)
+        response.extensions["hidden"] = {b"location": location}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -51,7 +52,8 @@ class Stenobird:
         fallback = _read(await self._get(url, "text/markdown, text/plain"), read_markdown, now)
         if isinstance(fallback, Resource) and fallback.state is not None:
             return fallback
-        return LookupFailed("state_missing") if isinstance(read, Resource) else read
+        failed = LookupFailed("state_missing") if isinstance(read, Resource) else read
+        return _with_wait(failed, fallback)
 
     async def post(self, url: str, *, key: str, now: datetime) -> PostOutcome:
         """POST a request, with an empty body.
@@ -94,6 +96,14 @@ def _read(
         return read(answer.body)
     except ParseError as error:
         return LookupFailed(error.reason, answer.http, detail=error.detail)
+
+
+def _with_wait(failed: LookupFailed, fallback: Resource | NotListed | LookupFailed) -> LookupFailed:
+    """Return the JSON's failure, which is the one to mend, with what the Markdown's asks for."""
+    if not isinstance(fallback, LookupFailed):
+        return failed
+    detail = failed.detail or f"nor does the Markdown help: {fallback.reason}"
+    return replace(failed, retry_after=fallback.retry_after, detail=detail)
 
 
 def _wait(answer: Answer, now: datetime) -> timedelta | None:

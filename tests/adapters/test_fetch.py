@@ -132,6 +132,10 @@ async def test_a_body_cut_short_is_a_failure_without_validators(end):
     assert await visit(end.url()) == FetchFailed("truncated")
 
 
+async def test_what_is_no_address_is_a_failure():
+    assert await visit("feed.xml") == FetchFailed("bad_url")
+
+
 async def test_a_receiver_that_has_enough_is_an_incomplete_success(end):
     end.on("/", reply(body=b"x" * 100_000, ETag='"1"'))
     outcome = await visit(end.url(), receive=lambda _piece: False)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -107,13 +108,13 @@ async def test_where_the_json_says_no_state_the_markdown_is_read(end, body):
 
 
 @pytest.mark.parametrize(
-    "fallback",
+    ("fallback", "reason"),
     [
-        pytest.param(reply(body=PAGE_WITHOUT_STATE), id="no-state-either"),
-        pytest.param(reply(body=b"<html>"), id="a-page"),
-        pytest.param(reply(404), id="not-there"),
-        pytest.param(reply(503), id="out-of-order"),
-        pytest.param(reset, id="no-answer"),
+        pytest.param(reply(body=PAGE_WITHOUT_STATE), None, id="no-state-either"),
+        pytest.param(reply(body=b"<html>"), "html_page", id="a-page"),
+        pytest.param(reply(404), None, id="not-there"),
+        pytest.param(reply(503), "http_503", id="out-of-order"),
+        pytest.param(reset, "connection_lost", id="no-answer"),
     ],
 )
 @pytest.mark.parametrize(
@@ -124,10 +125,18 @@ async def test_where_the_json_says_no_state_the_markdown_is_read(end, body):
     ],
 )
 async def test_where_the_markdown_helps_no_more_the_jsons_failure_stands(
-    end, body, failed, fallback
+    end, body, failed, fallback, reason
 ):
     end.on(JSON, reply(body=body)).on(MARKDOWN, fallback)
-    assert await look(end) == failed
+    detail = f"nor does the Markdown help: {reason}" if reason else ""
+    assert await look(end) == replace(failed, detail=detail)
+
+
+async def test_the_wait_that_the_markdown_asks_for_is_kept(end):
+    end.on(JSON, reply(body=STATELESS)).on(MARKDOWN, reply(429, Retry_After="600"))
+    failed = await look(end)
+    assert (failed.reason, failed.http) == ("state_missing", None)  # a 403 there freezes nothing
+    assert failed.retry_after == timedelta(minutes=10)
 
 
 @pytest.mark.parametrize("status", [204, 401, 403, 429, 500, 503])
@@ -237,6 +246,13 @@ async def test_a_connection_that_breaks_after_the_request_lost_it(end):
     end.on(POST, reset)
     assert await request(end) == PostLost("connection_lost")
     assert len(end.heard) == 1
+
+
+async def test_a_key_that_cannot_be_written_is_no_exception(end):
+    async with stenobird(end.origin) as asked:
+        outcome = await asked.post(end.url(POST), key="k\r\n3y", now=NOW)
+    assert outcome == PostLost("protocol")  # on the safe side: a GET will tell
+    assert not end.heard
 
 
 async def test_where_nobody_listens_nothing_was_sent():

@@ -167,6 +167,17 @@ def test_a_post_is_on_disk_before_it_leaves(database, given):
     assert rows(database)["posts"][0][-2:] == ("http_202", True)
 
 
+def test_what_was_seen_before_a_post_is_written_with_it_or_not_at_all(database, given):
+    late = replace(given, request=replace(given.request, lease="an earlier one"))
+    for work_given, seen in ((late, None), (given, "Queued")):
+        begun = database.write(
+            work.begin_post, work_given, posting(given), SEEN, minutes=75, now=NOON
+        )
+        assert (begun is None) == (seen is None)
+        assert find(database, given.episode.id).episode.processing_state == seen
+    assert names(database) == ["state.changed", "request.posted"]
+
+
 def test_a_post_whose_lease_was_lost_does_not_begin(database, given):
     before = rows(database)
     late = replace(given, request=replace(given.request, lease="an earlier one"))
