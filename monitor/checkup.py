@@ -8,6 +8,7 @@ from typing import Literal
 
 import typer
 
+from monitor.adapters.address import origin
 from monitor.adapters.http import Http
 from monitor.adapters.stenobird import Stenobird
 from monitor.adapters.store import instance, migrate, reading
@@ -21,9 +22,11 @@ from monitor.core.model import (
     MonitorError,
     NotModified,
     ParseError,
+    Resource,
     Validators,
 )
 from monitor.core.parse import parse_feed
+from monitor.core.problems import Problem
 from monitor.core.slug import candidates
 from monitor.daemon import now, open_http, open_stenobird
 from monitor.jobs.context import Podcast
@@ -32,6 +35,7 @@ from monitor.log.fields import escaped
 from monitor.rules import podcasts
 
 Verdict = Literal["ok", "problem", "wrong"]
+MOST_ASKED_FOR = 3  # episodes, at Stenobird
 EXIT: dict[Verdict, int] = {"ok": 0, "problem": 1, "wrong": 2}
 
 
@@ -49,10 +53,25 @@ def main(config: Config) -> int:
 
 async def _main(config: Config) -> int:
     worst = 0
+    width = max(len(subject) for subject in _subjects(config))
     async for finding in _findings(config):
         worst = max(worst, EXIT[finding.verdict])
-        typer.echo(f"{finding.verdict:<8} {finding.subject:<24} {escaped(finding.text)}")
+        typer.echo(f"{finding.verdict:<7}  {finding.subject:<{width}}  {escaped(finding.text)}")
     return worst
+
+
+def _subjects(config: Config) -> Iterator[str]:
+    yield from ("configuration", "database", "open problem")
+    for podcast in config.podcasts:
+        yield from (_feed_of(podcast.name), _stenobird_of(podcast.name))
+
+
+def _feed_of(podcast: str) -> str:
+    return f"feed {podcast}"
+
+
+def _stenobird_of(podcast: str) -> str:
+    return f"stenobird {podcast}"
 
 
 async def _findings(config: Config) -> AsyncIterator[Finding]:
@@ -63,15 +82,9 @@ async def _findings(config: Config) -> AsyncIterator[Finding]:
     async with open_http(config) as http:
         stenobird = open_stenobird(config, http)
         for podcast in podcasts(config).values():
-            found = await _feed(config, http, podcast)
-            if isinstance(found, Finding):
-                yield found
-                continue
-            episodes = len(found.episodes)
-            yield Finding(
-                "ok", f"feed {podcast.name}", f"{episodes} episodes in {found.items} items"
-            )
-            yield await _stenobird(stenobird, podcast, found)
+            document = await _document(config, http, podcast)
+            yield _feed(podcast, document)
+            yield await _stenobird(config, stenobird, podcast, document)
 
 
 def _database(config: Config) -> Iterator[Finding]:
@@ -81,18 +94,22 @@ def _database(config: Config) -> Iterator[Finding]:
             snapshot = database.read(reading.snapshot)
             runs = "a daemon runs on it" if instance.is_held(database) else "no daemon runs on it"
             yield Finding("ok", "database", f"{snapshot.episodes} episodes; {runs}")
-            for problem in database.read(reading.problems):
-                about = problem.guid or problem.podcast or "stenobird"
-                text = f"{problem.kind}: {problem.reason} since {problem.since:%Y-%m-%d %H:%M} UTC"
-                yield Finding("problem", about, text)
+            yield from map(_problem, database.read(reading.problems))
     except ConfigError as error:
         yield Finding("wrong", "database", str(error))
     except MonitorError as error:
         yield Finding("problem", "database", str(error))
 
 
-async def _feed(config: Config, http: Http, podcast: Podcast) -> Document | Finding:
-    """GET a feed, unconditionally, and read it; nothing is recorded."""
+def _problem(problem: Problem) -> Finding:
+    of = problem.guid or problem.podcast or "stenobird"
+    since = f"{problem.since:%Y-%m-%d %H:%M} UTC"
+    text = f"{of}: {problem.kind}, {problem.reason}, since {since}; see `podcast-monitor status`"
+    return Finding("problem", "open problem", text)
+
+
+async def _document(config: Config, http: Http, podcast: Podcast) -> Document | str:
+    """GET a feed, unconditionally, and read it; nothing is recorded. A text: why it cannot be."""
     outcome, body = await fetch_body(
         http,
         podcast,
@@ -101,25 +118,42 @@ async def _feed(config: Config, http: Http, podcast: Podcast) -> Document | Find
         max_body_bytes=config.network.max_body,
         now=now(),
     )
-    subject = f"feed {podcast.name}"
-    if isinstance(outcome, FetchFailed | NotModified):
-        reason = getattr(outcome, "reason", "unexpected_304")
-        detail = getattr(outcome, "detail", "")
-        return Finding("problem", subject, f"{reason}: {detail}" if detail else reason)
+    match outcome:
+        case NotModified():
+            return "unexpected_304"
+        case FetchFailed(reason=reason, detail=detail):
+            return f"{reason}: {detail}" if detail else reason
     try:
         return parse_feed(body)
     except ParseError as error:
-        return Finding("problem", subject, str(error))
+        return str(error)
 
 
-async def _stenobird(stenobird: Stenobird, podcast: Podcast, document: Document) -> Finding:
-    """Ask for the feed's first episode: listed or not, an answer is an answer."""
-    subject = f"stenobird {podcast.slug}"
-    slugs = candidates([e.title for e in document.episodes[:1]])
+def _feed(podcast: Podcast, found: Document | str) -> Finding:
+    subject = _feed_of(podcast.name)
+    if isinstance(found, str):
+        return Finding("problem", subject, f"{found} (from {origin(podcast.feed)})")
+    episodes, items = len(found.episodes), found.items
+    return Finding("ok", subject, f"{episodes} episodes in {items} items")
+
+
+async def _stenobird(
+    config: Config, stenobird: Stenobird, podcast: Podcast, found: Document | str
+) -> Finding:
+    """Ask for the newest episodes until one is listed, or for any: an answer is an answer."""
+    subject = _stenobird_of(podcast.name)
+    newest = () if isinstance(found, str) else found.episodes[:MOST_ASKED_FOR]
+    slugs = [slug for episode in newest for slug in candidates([episode.title])[:1]]
+    for slug in slugs or [podcast.slug]:
+        match await stenobird.look_up(podcast.slug, slug, now=now()):
+            case LookupFailed(reason=reason):
+                where = origin(config.stenobird.base_url)
+                return Finding("problem", subject, f"{reason} (from {where})")
+            case Resource(state=state):
+                return Finding("ok", subject, f"answers; {slug} is {state}")
     if not slugs:
-        return Finding("ok", subject, "not asked: the feed has no episode with a title")
-    answer = await stenobird.look_up(podcast.slug, slugs[0], now=now())
-    if isinstance(answer, LookupFailed):
-        return Finding("problem", subject, answer.reason)
-    state = getattr(answer, "state", None)
-    return Finding("ok", subject, f"its newest episode is {state or 'not listed yet'}")
+        return Finding("ok", subject, "answers; not asked for an episode")
+    text = (
+        f"answers, but lists none of the newest {len(slugs)}; is {podcast.slug!r} its slug there?"
+    )
+    return Finding("ok", subject, text)

@@ -25,7 +25,7 @@ from monitor.adapters.store.database import Database, connect
 from monitor.adapters.store.reading import EpisodeRow
 from monitor.config import Config, load
 from monitor.core.lifecycle import IllegalTransition, Status
-from monitor.core.model import ConfigError, MonitorError, iso
+from monitor.core.model import CommittedEvent, ConfigError, MonitorError, iso
 from monitor.core.status import Process, block
 from monitor.daemon import now
 from monitor.log.fields import escaped
@@ -233,12 +233,12 @@ def status(config: ConfigPath = None, as_json: Json = False) -> None:
         snapshot = database.read(reading.snapshot)
         problems = database.read(reading.problems)
     at = now()
-    colour = report.console().is_coloured
+    colour = report.Terminal().is_coloured
     for event in block(snapshot, Process(__version__, loaded.mode, os.getpid())):
         form: log.Form = "json" if as_json else "console"
         typer.echo(log.render(event, at, form=form, colour=colour))
     if problems and not as_json:
-        report.console().print(report.problems(problems, at))
+        report.Terminal().print(report.problems(problems, at))
 
 
 @app.command()
@@ -260,7 +260,7 @@ def episodes(
         for row in rows:
             _print_json(_facts(row))
     elif rows:
-        report.console().print(report.episodes(rows, now()))
+        report.Terminal().print(report.episodes(rows, now()))
     else:
         typer.echo("no episodes", err=True)
 
@@ -278,7 +278,7 @@ def show(episode: EpisodeName, config: ConfigPath = None, as_json: Json = False)
     if as_json:
         _print_json(_facts(row) | {"published": published})
         return
-    console = report.console()
+    console = report.Terminal()
     console.print(report.facts(row, now()))
     for part in report.published(published):
         console.print(part)
@@ -291,7 +291,7 @@ def explain(episode: EpisodeName, config: ConfigPath = None, as_json: Json = Fal
         row = the_episode(database, episode)
         told = database.read(store_events.of_episode, row.podcast, row.guid)
     if not as_json:
-        report.console().print(report.facts(row, now()))
+        report.Terminal().print(report.facts(row, now()))
         typer.echo()
     _print_events(told, as_json=as_json)
 
@@ -309,12 +309,12 @@ def events(
         _print_events(database.read(store_events.after, after), as_json=as_json)
 
 
-def _print_events(told: list[store_events.CommittedEvent], *, as_json: bool) -> None:
+def _print_events(told: list[CommittedEvent], *, as_json: bool) -> None:
     if as_json:
         for event in told:
             typer.echo(log.render(event.event, event.at, event.seq, form="json"))
         return
-    for line in report.story(told, colour=report.console().is_coloured):
+    for line in report.story(told, colour=report.Terminal().is_coloured):
         typer.echo(line)
 
 
@@ -359,7 +359,7 @@ def _do(verb: Callable[..., bool], name: str, reason: str, config: Path | None) 
             ) from error
         same_guid = database.read(reading.matching, before.guid)
         after = next(row for row in same_guid if row.id == before.id)
-        report.console().print(report.outcome(verb.__name__, before, after, moved=moved))
+        report.Terminal().print(report.outcome(verb.__name__, before, after, moved=moved))
         if moved and after.request == Status.PENDING:
             if loaded.mode == "shadow":
                 typer.echo('mode is "shadow": nothing is sent; the daemon will hold it again')

@@ -8,11 +8,17 @@ raises looks alive: the watchdog is fed only while every tick completes.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
+from apscheduler.events import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_MAX_INSTANCES,
+    EVENT_JOB_MISSED,
+    JobEvent,
+)
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.asyncio import AsyncIOScheduler, run_in_event_loop
 
@@ -24,6 +30,9 @@ Tell = Callable[[LogEvent], None]
 LIMIT = timedelta(seconds=60)  # a tick leases and starts; it never waits for the network
 SKEW = timedelta(seconds=5)  # more than this between wall and monotonic clock is a jump
 RETRY_S = 1.0  # after the scheduler itself failed
+
+# What it warns of, the listener tells in our own words.
+logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 class SafeScheduler(AsyncIOScheduler):  # type: ignore[misc] # apscheduler 3 has no types
@@ -49,12 +58,16 @@ class Tick:
     monotonic: Callable[[], float]
     tell: Tell
     completed_at: float  # by the monotonic clock
+    began_at: float = 0.0  # by the same
     again: bool = False  # woken while running
+    said: bool = False  # that this run takes too long
+    stuck: bool = False
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self) -> None:
         """Do the work once, and once more for as long as it was woken meanwhile."""
-        began = self.monotonic()
+        self.began_at = self.monotonic()
+        self.said = False
         self.idle.clear()
         try:
             async with asyncio.timeout(LIMIT.total_seconds()):
@@ -63,10 +76,9 @@ class Tick:
                     self.again = False
                     await self.work()
         except TimeoutError:
-            took_s = round(self.monotonic() - began, 1)
-            self.tell(_event("tick.overran", self.name, "warning", took_s=took_s))
+            self._say("tick.overran", "warning", took_s=self._since(self.began_at))
         except Exception as error:  # noqa: BLE001 - a tick that dies would look alive; it is told
-            self.tell(_event("tick.failed", self.name, "error", error=describe(error)))
+            self.failed(error)
         else:
             self.completed_at = self.monotonic()
         finally:
@@ -76,10 +88,32 @@ class Tick:
     def running(self) -> bool:
         return not self.idle.is_set()
 
-    @property
-    def allowance_s(self) -> float:
-        """How long may pass between two completions before something is stuck."""
-        return 3 * self.interval.total_seconds() + 2 * LIMIT.total_seconds()
+    def failed(self, error: BaseException) -> None:
+        self._say("tick.failed", "error", error=describe(error))
+
+    def overran(self) -> None:
+        """Say, once a run, that it is due again and still running; a wake too soon is neither."""
+        took_s = self._since(self.began_at)
+        if self.running and not self.said and took_s >= self.interval.total_seconds():
+            self.said = True
+            self._say("tick.overran", "warning", took_s=took_s)
+
+    def is_stuck(self) -> bool:
+        """Return whether nothing has completed for too long; say so the first time."""
+        allowance_s = 3 * self.interval.total_seconds() + 2 * LIMIT.total_seconds()
+        took_s = self._since(self.completed_at)
+        if took_s <= allowance_s:
+            self.stuck = False
+        elif not self.stuck:
+            self.stuck = True
+            self._say("tick.overran", "error", took_s=took_s)
+        return self.stuck
+
+    def _since(self, began: float) -> float:
+        return round(self.monotonic() - began, 1)
+
+    def _say(self, event: str, level: Level, **fields: Scalar) -> None:
+        self.tell(LogEvent(event, level=level, fields={"tick": self.name, **fields}))
 
 
 class Ticker:
@@ -133,6 +167,7 @@ class Ticker:
         APScheduler's own shutdown waits for nobody: it cancels running coroutines.
         """
         self.scheduler.pause()
+        await asyncio.sleep(0)  # what was submitted has begun after this
         running = [tick for tick in self.ticks.values() if tick.running]
         self.ticks.clear()
         for tick in running:
@@ -147,27 +182,22 @@ class Ticker:
             self.tell(LogEvent("clock.jumped", level="warning", fields={"skew_s": round(skew_s)}))
             for name in self.ticks:
                 self.scheduler.modify_job(name, next_run_time=self.now())
-        now = self.monotonic()
-        return tuple(t.name for t in self.ticks.values() if now - t.completed_at > t.allowance_s)
+        return tuple(tick.name for tick in self.ticks.values() if tick.is_stuck())
 
     def _wall(self) -> float:
         return self.now().timestamp()
 
-    def _on_trouble(self, event: object) -> None:
-        code = getattr(event, "code", 0)
-        name = str(getattr(event, "job_id", ""))
-        if code == EVENT_JOB_ERROR:
-            error = describe(getattr(event, "exception", None))
-            self.tell(_event("tick.failed", name, "error", error=error))
+    def _on_trouble(self, event: JobEvent) -> None:
+        tick = self.ticks.get(event.job_id)
+        if tick is None:  # stopping
+            return
+        if event.code == EVENT_JOB_ERROR:
+            tick.failed(event.exception)
         else:
-            self.tell(_event("tick.overran", name, "warning", took_s=None))
+            tick.overran()
 
 
 def describe(error: BaseException | None) -> str:
     """Return an exception in one line: its kind, and the first line of what it says."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
-
-
-def _event(name: str, tick: str, level: Level, **fields: Scalar) -> LogEvent:
-    return LogEvent(name, level=level, fields={"tick": tick, **fields})

@@ -92,7 +92,6 @@ def _begin(
     """Spend pace and budget and write the POST down; or say until when it must wait."""
     now = ctx.now()
     minutes = schedule.audio_minutes(work.episode.duration_s)
-    ledger.lock(conn)
     at, waits_for = schedule.may_post_at(
         now,
         ledger.spent(conn, now),
@@ -103,7 +102,7 @@ def _begin(
     )
     if waits_for is not None:
         return moves.deferred(work, waits_for, at)
-    return store.begin_post(conn, work, post, observation, minutes=minutes, now=now)
+    return ledger.begin(conn, work, post, observation, minutes=minutes, now=now)
 
 
 def _finish(
@@ -116,7 +115,7 @@ def _finish(
     seen: _Seen,
 ) -> None:
     """Write what came of a POST: in the ledger, of the request, and of Stenobird's door."""
-    store.end_post(conn, post_id, _outcome(outcome), in_vain=_in_vain(outcome))
+    ledger.end(conn, post_id, _outcome(outcome), in_vain=_in_vain(outcome))
     if isinstance(outcome, PostAnswered) and settlement.freeze is None:
         _thaw(conn, ctx.now())
     _settle(conn, ctx, work, settlement, seen, refused=_refused(outcome))

@@ -17,7 +17,7 @@ from recorded import (
     rows,
 )
 
-from monitor.adapters.store import events, freezing, work
+from monitor.adapters.store import events, freezing, ledger, work
 from monitor.adapters.store.freezing import Freeze
 from monitor.core.lifecycle import Status
 from monitor.core.model import Post, iso
@@ -111,6 +111,6 @@ def test_a_post_that_begins_after_a_freeze_does_not_hide_it(database):
     (given,) = deliveries(database)
     freeze(database)
     post = Post(replace(given.request, outcome_unknown=True), "https://x.example", "key", event())
-    assert database.write(work.begin_post, given, post, None, minutes=75, now=NOON + MINUTE)
+    assert database.write(ledger.begin, given, post, None, minutes=75, now=NOON + MINUTE)
     after = find(database, given.episode.id).request
     assert (after.outcome_unknown, after.reason) == (True, "frozen")

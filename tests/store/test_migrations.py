@@ -77,7 +77,7 @@ def test_an_empty_database_is_brought_up_to_date_without_a_backup(empty_url, tmp
             require_current(database)
         assert migrate(database) is None
         require_current(database)
-        assert rows(database)["counters"] == [("logged", 0), ("posting", 0), ("seq", 0)]
+        assert rows(database)["counters"] == [("logged", 0), ("seq", 0)]
     assert not list(tmp_path.glob("*.before-upgrade*"))
 
 

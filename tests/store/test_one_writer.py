@@ -35,7 +35,17 @@ from recorded import (
 )
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from monitor.adapters.store import events, freezing, leases, polls, reading, schema, verbs, work
+from monitor.adapters.store import (
+    events,
+    freezing,
+    leases,
+    ledger,
+    polls,
+    reading,
+    schema,
+    verbs,
+    work,
+)
 from monitor.adapters.store.database import Database, connect
 from monitor.adapters.store.freezing import Freeze
 from monitor.core import problems
@@ -203,8 +213,8 @@ VERBS: dict[str, Callable[[sa.Connection, Stock], object]] = {
     "lease_looks": lambda c, _: work.lease_looks(c, **LATER),
     "observe": lambda c, s: work.observe(c, s.pending, s.observation, NOON),
     "settle": lambda c, s: work.settle(c, s.leased, s.settlement, s.observation, now=NOON),
-    "begin_post": lambda c, s: work.begin_post(c, s.leased, s.post, None, minutes=75, now=NOON),
-    "end_post": lambda c, s: work.end_post(c, s.posted, "http_202", in_vain=False),
+    "begin_post": lambda c, s: ledger.begin(c, s.leased, s.post, None, minutes=75, now=NOON),
+    "end_post": lambda c, s: ledger.end(c, s.posted, "http_202", in_vain=False),
     "move": lambda c, s: work.move(c, s.leased, s.settlement, NOON),
     "add_generation": lambda c, s: work.add_generation(
         c, s.done, becoming(s.leased, generation=2), NOON

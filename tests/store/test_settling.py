@@ -143,7 +143,7 @@ def posting(given):
 
 
 def begin(database, given, now=NOON, minutes=75):
-    return database.write(work.begin_post, given, posting(given), None, minutes=minutes, now=now)
+    return database.write(ledger.begin, given, posting(given), None, minutes=minutes, now=now)
 
 
 def test_a_post_is_on_disk_before_it_leaves(database, given):
@@ -163,16 +163,14 @@ def test_a_post_is_on_disk_before_it_leaves(database, given):
     after = find(database, given.episode.id).request
     assert (after.outcome_unknown, after.first_posted_at) == (True, NOON)
     assert names(database) == ["request.posted"]
-    database.write(work.end_post, post_id, "http_202", in_vain=True)
+    database.write(ledger.end, post_id, "http_202", in_vain=True)
     assert rows(database)["posts"][0][-2:] == ("http_202", True)
 
 
 def test_what_was_seen_before_a_post_is_written_with_it_or_not_at_all(database, given):
     late = replace(given, request=replace(given.request, lease="an earlier one"))
     for work_given, seen in ((late, None), (given, "Queued")):
-        begun = database.write(
-            work.begin_post, work_given, posting(given), SEEN, minutes=75, now=NOON
-        )
+        begun = database.write(ledger.begin, work_given, posting(given), SEEN, minutes=75, now=NOON)
         assert (begun is None) == (seen is None)
         assert find(database, given.episode.id).episode.processing_state == seen
     assert names(database) == ["state.changed", "request.posted"]
@@ -197,14 +195,9 @@ def test_the_ledger_tells_what_the_last_24_hours_cost(database, given):
     first = begin(database, given, now=NOON - DAY, minutes=10)
     second = begin(database, given, now=NOON - HOUR, minutes=20)
     begin(database, given, now=NOON, minutes=30)
-    database.write(work.end_post, first, "http_202", in_vain=False)
-    database.write(work.end_post, second, "http_404", in_vain=True)
+    database.write(ledger.end, first, "http_202", in_vain=False)
+    database.write(ledger.end, second, "http_404", in_vain=True)
     request_id = given.request.id
     spent = sorted(database.read(ledger.spent, NOON), key=lambda s: s.at)
     assert spent == [Spent(NOON - HOUR, request_id, 0), Spent(NOON, request_id, 30)]
     assert len(database.read(ledger.spent, NOON - SECOND)) == 3
-
-
-def test_pace_and_budget_are_computed_where_nobody_else_spends(database):
-    database.write(ledger.lock)
-    assert database.read(ledger.spent, NOON) == []

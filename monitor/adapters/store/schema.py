@@ -197,4 +197,3 @@ counters = sa.Table(
 )
 SEQ = "seq"  # of the last committed event
 LOGGED = "logged"  # the last seq that reached the log
-POSTING = "posting"  # locked while pace and budget are computed from the ledger

@@ -13,7 +13,6 @@ from monitor.core.lifecycle import Status
 from monitor.core.model import (
     Episode,
     Observation,
-    Post,
     ProcessingRequest,
     Settlement,
     Work,
@@ -183,13 +182,13 @@ def _release(conn: Connection, work: Work, next_track_at: datetime | None, now: 
     return conn.execute(sa.update(schema.episodes).where(ours).values(values)).rowcount == 1
 
 
-def _guarded(conn: Connection, before: ProcessingRequest, values: dict[str, Any]) -> bool:
+def guarded(conn: Connection, before: ProcessingRequest, values: dict[str, Any]) -> bool:
     """Write some columns, if the status is still the one that was seen."""
     seen = sa.and_(R.id == before.id, R.status == before.status.value)
     return conn.execute(sa.update(schema.requests).where(seen).values(values)).rowcount == 1
 
 
-def _changed(before: ProcessingRequest, after: ProcessingRequest) -> dict[str, Any]:
+def changed(before: ProcessingRequest, after: ProcessingRequest) -> dict[str, Any]:
     names = [f.name for f in fields(ProcessingRequest) if f.name in R]
     changed = {n: getattr(after, n) for n in names if getattr(after, n) != getattr(before, n)}
     return {**changed, "status": after.status.value}
@@ -213,53 +212,7 @@ def _add_word(conn: Connection, word: str, now: datetime) -> None:
         conn.execute(sa.insert(schema.words).values(word=word, first_seen_at=now))
 
 
-# --- POSTs -------------------------------------------------------------------------------
-
-
-def begin_post(
-    conn: Connection,
-    work: Work,
-    post: Post,
-    observation: Observation | None,
-    *,
-    minutes: int,
-    now: datetime,
-) -> int | None:
-    """Write what was seen and that a POST is about to leave; return its id in the ledger.
-
-    None, and nothing written: the lease is no longer ours, or a person's verb came between.
-    """
-    held = sa.select(EP.id).where(EP.id == work.episode.id, EP.lease == work.request.lease)
-    if conn.execute(held).first() is None:
-        return None
-    if not _guarded(conn, work.request, _changed(work.request, post.request)):
-        return None
-    if observation is not None:
-        observe(conn, work.episode.id, observation, now)
-    inserted = conn.execute(
-        sa.insert(schema.posts)
-        .values(
-            request_id=work.request.id,
-            at=now,
-            key=post.key,
-            url=post.url,
-            audio_minutes=minutes,
-            in_vain=False,
-        )
-        .returning(schema.posts.c.id)
-    )
-    events.append(conn, [post.event], now)
-    post_id: int = inserted.scalar_one()
-    return post_id
-
-
-def end_post(conn: Connection, post_id: int, outcome: str, *, in_vain: bool) -> None:
-    """Write what became of a POST."""
-    conn.execute(
-        sa.update(schema.posts)
-        .where(schema.posts.c.id == post_id)
-        .values(outcome=outcome, in_vain=in_vain)
-    )
+# --- a person's verbs ------------------------------------------------------------------
 
 
 def add_generation(
@@ -283,7 +236,7 @@ def move(conn: Connection, work: Work, settlement: Settlement, now: datetime) ->
     """
     after = settlement.request
     stands = {"reason": after.reason, "next_attempt_at": after.next_attempt_at}
-    moved = _guarded(conn, work.request, _changed(work.request, after) | stands)
+    moved = guarded(conn, work.request, changed(work.request, after) | stands)
     if moved:
         events.append(conn, settlement.events, now)
     return moved

@@ -179,5 +179,5 @@ def upgrade() -> None:
     )
     op.create_index("ix_posts_at", "posts", ["at"], unique=False)
     op.execute(
-        "INSERT INTO counters (name, value) VALUES ('seq', 0), ('logged', 0), ('posting', 0)"
+        "INSERT INTO counters (name, value) VALUES ('seq', 0), ('logged', 0)"
     )
