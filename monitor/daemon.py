@@ -7,6 +7,7 @@ import asyncio
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +16,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from monitor import __version__, log
 from monitor.adapters import systemd
 from monitor.adapters.http import Http
 from monitor.adapters.stenobird import Stenobird
-from monitor.adapters.store import events, leases, migrate, polls, reading, schema
+from monitor.adapters.store import events, freezing, leases, migrate, polls, reading, schema
 from monitor.adapters.store.database import Database, connect
 from monitor.adapters.store.instance import instance
 from monitor.config import Config, user_agent
@@ -30,13 +32,16 @@ from monitor.core.status import Process, block, one_line
 from monitor.dispatch import Dispatcher
 from monitor.jobs.context import Context
 from monitor.rules import limits, podcasts, shortest_interval
-from monitor.ticker import Ticker
+from monitor.ticker import Ticker, describe
 
 SUPERVISE_EVERY = timedelta(seconds=5)
 HOUSEKEEPING_EVERY = timedelta(hours=1)
 LONGEST_TICK = timedelta(seconds=5)
 SHORTEST_TICK = timedelta(milliseconds=100)
 LINES_AT_ONCE = 1000
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOP_WITHIN = timedelta(seconds=15)  # the dispatcher's part is 5, a locked database's 10
+LEAVE_WITHIN = timedelta(seconds=1)
 DNS_THREADS = 64  # asyncio's six would let a dead resolver starve the healthy feeds
 
 
@@ -113,13 +118,27 @@ class Daemon:
             self.notify.ready()
             await self._supervise()
             began = time.monotonic()
-            await self.ticker.stop()
-            await self.dispatcher.wind_down()
-            await self.write_log()
-            await self.tell_status()
+            await self._wind_down()
         took_s = round(time.monotonic() - began, 1)
         self._tell("daemon.stopped", took_s=took_s, uptime_s=self._age_s())
+        _leave_soon()
         return 0
+
+    async def _wind_down(self) -> None:
+        """End what is under way and say the last words, within seconds.
+
+        What cannot be done in time, because the database does not answer, is the next start's: the
+        leases and the log's cursor know.
+        """
+        try:
+            async with asyncio.timeout(STOP_WITHIN.total_seconds()):
+                await self.ticker.stop()
+                await self.dispatcher.wind_down()
+                await self.write_log()
+                await self.tell_status()
+        except (TimeoutError, SQLAlchemyError) as error:
+            fields = {"tick": "stop", "error": describe(error)}
+            _emit(LogEvent("tick.failed", level="error", fields=fields))
 
     async def run_once(self) -> int:
         """Poll every podcast, then deliver and track what is due."""
@@ -166,8 +185,8 @@ class Daemon:
             database=self.database,
             http=http,
             stenobird=open_stenobird(self.config, http),
-            database_thread=stack.enter_context(ThreadPoolExecutor(1, "database")),
-            parser_thread=stack.enter_context(ThreadPoolExecutor(1, "parser")),
+            database_thread=_thread(stack, "database"),
+            parser_thread=_thread(stack, "parser"),
             now=now,
             chance=random.random,
             token=lambda: uuid4().hex,
@@ -187,15 +206,20 @@ class Daemon:
     # --- signals and the watchdog ---------------------------------------------------------
 
     def _listen(self) -> None:
+        """Heed signals. To stop, Python's own handlers: asyncio's wait for a loop that may hang."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_stop, number)
+        for number in STOP_SIGNALS:
+            signal.signal(number, lambda number, _: self._on_stop(loop, number))
         loop.add_signal_handler(signal.SIGUSR1, self.ticker.wake, "status")
 
-    def _on_stop(self, number: signal.Signals) -> None:
-        if self.stopping.is_set():  # asked twice: at once; the leases see to the rest
-            os._exit(128 + number)
-        self._tell("daemon.stopping", signal=number.name)
+    def _on_stop(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
+        """Begin to stop. A second signal is the kernel's: it ends the process at once."""
+        for each in STOP_SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        loop.call_soon_threadsafe(self._stop, signal.Signals(number).name)
+
+    def _stop(self, name: str) -> None:
+        self._tell("daemon.stopping", signal=name)
         self.notify.stopping()
         self.stopping.set()
 
@@ -244,6 +268,23 @@ def _emit(event: LogEvent) -> None:
     log.emit(event, at=now())
 
 
+def _thread(stack: AsyncExitStack, name: str) -> ThreadPoolExecutor:
+    """Return a thread that the end of *stack* does not wait for."""
+    thread = ThreadPoolExecutor(1, name)
+    stack.callback(thread.shutdown, wait=False, cancel_futures=True)
+    return thread
+
+
+def _leave_soon() -> None:
+    """End the process though a thread hangs: Python would wait for it, and nobody needs it now.
+
+    A resolver without an answer takes half a minute, a hostile feed's parser as long.
+    """
+    last_resort = threading.Timer(LEAVE_WITHIN.total_seconds(), os._exit, (0,))
+    last_resort.daemon = True
+    last_resort.start()
+
+
 # --- units of work: each runs in one transaction -------------------------------------------
 
 
@@ -251,6 +292,7 @@ def _take_over(conn: Connection, ctx: Context) -> None:
     """Begin on a database: no lease of an earlier run stands, the configured podcasts are polled."""
     if conn.dialect.name == "sqlite":
         leases.void_all(conn)
+    freezing.try_again(conn, now())
     polls.configure(conn, [(p.name, p.feed, p.slug) for p in ctx.podcasts.values()], now())
 
 

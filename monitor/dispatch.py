@@ -17,6 +17,7 @@ from monitor.ticker import describe
 T = TypeVar("T")
 
 CAPACITY = {"poll": 8, "deliver": 2, "track": 2}  # jobs of a kind at once
+ENDS_WITHIN = 0.9  # of its lease a job must end, before somebody else takes its place
 STOP_WITHIN_S = 5.0  # what is under way may take so long to end; then its lease sees to the rest
 
 
@@ -100,7 +101,8 @@ class Dispatcher:
     async def _guard(self, kind: str, job: Coroutine[None, None, bool]) -> None:
         """Await a job; what it could not record itself is told, and its lease runs out."""
         try:
-            well = await job
+            async with asyncio.timeout(self.ctx.limits.lease_for.total_seconds() * ENDS_WITHIN):
+                well = await job
             self.failed = self.failed or not well  # never across an await: others end meanwhile
         except Exception as error:  # noqa: BLE001 - one job's fault must not stop the others
             self.failed = True

@@ -98,7 +98,7 @@ class Tick:
             self.said = True
             self._say("tick.overran", "warning", took_s=took_s)
 
-    def is_stuck(self) -> bool:
+    def supervise(self) -> bool:
         """Return whether nothing has completed for too long; say so the first time."""
         allowance_s = 3 * self.interval.total_seconds() + 2 * LIMIT.total_seconds()
         took_s = self._since(self.completed_at)
@@ -182,7 +182,7 @@ class Ticker:
             self.tell(LogEvent("clock.jumped", level="warning", fields={"skew_s": round(skew_s)}))
             for name in self.ticks:
                 self.scheduler.modify_job(name, next_run_time=self.now())
-        return tuple(tick.name for tick in self.ticks.values() if tick.is_stuck())
+        return tuple(tick.name for tick in self.ticks.values() if tick.supervise())
 
     def _wall(self) -> float:
         return self.now().timestamp()

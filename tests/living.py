@@ -23,7 +23,7 @@ from sqlalchemy import Connection
 
 from monitor.adapters.http import Http
 from monitor.adapters.stenobird import Stenobird
-from monitor.adapters.store import leases, migrate, polls, reading
+from monitor.adapters.store import freezing, leases, migrate, polls, reading
 from monitor.adapters.store.database import connect
 from monitor.core.baseline import Within
 from monitor.core.model import LogEvent
@@ -174,9 +174,14 @@ class Life:
         gc.collect()  # a dead process holds no connection; what is left of this one may
         return alive
 
-    def live_on(self) -> None:
+    def live_on(self, steps: int = STEPS) -> None:
         """Live on, undisturbed, until everything is settled."""
-        assert self.live(Switch())
+        self._until(Switch(), steps=steps)
+
+    def remove(self) -> None:
+        """Start once without the podcast in the configuration."""
+        with self._database() as database:
+            database.write(polls.configure, [], self.clock())
 
     def run(self, steps: int = 1, switch: Switch | None = None) -> None:
         """Go on for so many ticks, five minutes apart, settled or not."""
@@ -313,6 +318,7 @@ def _rows(conn: Connection, query: str) -> list[tuple[Any, ...]]:
 def _start(conn: Connection, ctx: Context) -> None:
     if conn.dialect.name == "sqlite":
         leases.void_all(conn)
+    freezing.try_again(conn, ctx.now())
     polls.configure(conn, [(p.name, p.feed, p.slug) for p in ctx.podcasts.values()], ctx.now())
 
 

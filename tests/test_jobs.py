@@ -370,3 +370,52 @@ def test_a_delivery_that_lost_its_lease_before_the_post_sends_nothing(life):
     assert life.replica.posts == []
     life.live_on()
     life.assert_kept()
+
+
+# --- what an operator changes -------------------------------------------------------------
+
+
+def test_another_base_url_while_an_outcome_is_unknown_posts_to_the_new_one(life):
+    life.replica.post_faults.next(reset())
+    life.run(1)
+    assert life.rows("SELECT outcome_unknown FROM requests WHERE generation = 1") != [(0,), (0,)]
+    life.base_url = life.base_url.replace("127.0.0.1", "localhost")
+    life.live_on()
+    life.assert_kept()
+
+
+def test_a_start_tries_the_closed_door_at_once(life):
+    life.replica.post_faults.always(status(401))
+    life.run(12)
+    assert life.request() == ("pending", "frozen")
+    life.replica.post_faults.clear()
+    life.run(1)
+    assert life.request() == ("accepted", None)
+
+
+def test_a_freeze_ends_with_a_look_that_settles_without_a_post(life):
+    life.replica.get_faults.next(status(403))
+    life.run(1)
+    life.replica.entry(life.new[0].guid).state = "processed"
+    life.run(2)
+    assert life.request() == ("processed", "already_processed")
+    assert [f["problem"] for _, f in life.told("problem.recovered")] == ["stenobird_frozen"]
+    assert life.rows("SELECT count(*) FROM freezes") == [(0,)]
+
+
+def test_a_podcast_that_is_removed_leaves_no_problem_behind(life):
+    life.publisher.faults.always(status(503))
+    life.run(12)
+    assert life.told("problem.opened")
+    life.remove()
+    assert life.rows("SELECT count(*) FROM problems") == [(0,)]
+    assert life.told("problem.recovered")
+
+
+def test_a_requeue_of_what_is_processed_is_no_step_backwards(life):
+    life.live_on()
+    assert life.do(verbs.requeue)
+    life.run(8)
+    assert life.request() == ("processed", "processed")
+    assert len(life.replica.effects) == 2
+    assert life.told("problem.opened") == []

@@ -1,6 +1,6 @@
 """Which episodes of a back catalogue are wanted when a podcast is polled for the first time.
 
-Undated and future-dated ones count as published now, when they are first seen.
+A date in the future counts as now; an undated episode is the oldest.
 """
 
 from collections.abc import Iterable, Sequence

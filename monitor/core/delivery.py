@@ -25,7 +25,7 @@ from monitor.core.model import (
     Work,
 )
 from monitor.core.rules import RequestRules
-from monitor.core.slug import request_url
+from monitor.core.slug import is_near, request_url
 
 SAME_5XX = 3  # so often the same answer to one key, hours apart, is stored and replayed (Stripe)
 
@@ -48,7 +48,7 @@ def before_post(
             url = request_url(
                 resource, base_url=rules.base_url, podcast=episode.podcast_slug, slug=slug
             )
-            return _post(work, resource.state, url, now=now)
+            return _post(work, resource.state, url, now=now, rules=rules)
         case NotListed(reason):
             return moves.wait(work, reason, now=now, jitter=jitter, bounds=rules.not_listed)
     return _unreadable(work, lookup, now=now, jitter=jitter, rules=rules)
@@ -89,9 +89,14 @@ def _moved(work: Work, state: str | None) -> bool:
     return pending and request.outcome_unknown and state != request.state_before_post
 
 
-def _post(work: Work, state: str | None, url: str, *, now: datetime) -> Post:
-    """Return the POST: the same key and address while an earlier one's outcome is unknown."""
+def _post(work: Work, state: str | None, url: str, *, now: datetime, rules: RequestRules) -> Post:
+    """Return the POST: the same key and address while an earlier one's outcome is unknown.
+
+    Only an address that is no longer Stenobird's (``base_url`` was changed) is given up.
+    """
     request = work.request
+    if request.action_url and not is_near(request.action_url, rules.base_url):
+        request = replace(request, action_url=None)
     # What was accepted once keeps its key. Else the state did not move, or we would not be here.
     if request.same_count >= SAME_5XX and request.accepted_at is None:
         request = replace(

@@ -2,7 +2,7 @@
 
 Instants end in ``_at`` and are aware UTC; durations are ``timedelta`` or end in ``_s``
 (seconds); sizes end in ``_bytes``. Text from a feed or from Stenobird is kept as it came:
-whoever prints it escapes it (``monitor.log``, ``monitor.console``).
+whoever prints it escapes it (``monitor.log``, ``monitor.report``).
 """
 
 from collections.abc import Mapping

@@ -91,12 +91,12 @@ def request_url(resource: Resource, *, base_url: str, podcast: str, slug: str) -
     An address elsewhere is never used: with it an answer could send our POST, and a token, to
     anybody.
     """
-    if resource.request_url and _is_near(resource.request_url, base_url):
+    if resource.request_url and is_near(resource.request_url, base_url):
         return urljoin(base_url, resource.request_url)
     return resource_url(base_url=base_url, podcast=podcast, slug=slug) + "/transcription-requests"
 
 
-def _is_near(url: str, base_url: str) -> bool:
+def is_near(url: str, base_url: str) -> bool:
     """Return whether *url*, absolute or rooted, has the origin of *base_url* (RFC 6454)."""
     try:
         parts, base = urlsplit(urljoin(base_url, url)), urlsplit(base_url)

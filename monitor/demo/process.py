@@ -8,17 +8,21 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from rich.console import Console
 from rich.text import Text
 
 STOP_WITHIN_S = 10.0
+NOT_THE_DAEMONS = ("PODCAST_MONITOR_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_")
 BACK_CATALOGUE_LINES = 3  # of the baseline's many, so many are shown
 
 
 class DaemonProcess:
-    """``podcast-monitor run``, to be started, killed, started again and stopped."""
+    """``podcast-monitor run``, to be started, killed, started again and stopped.
+
+    As a context manager it is running inside the block, and never outlives it.
+    """
 
     def __init__(self, config: Path, console: Console, back_catalogue: int) -> None:
         self._command = [sys.executable, "-m", "monitor", "--config", str(config), "run"]
@@ -27,18 +31,30 @@ class DaemonProcess:
         self._process: subprocess.Popen[str]
         self._reader: threading.Thread
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:  # the rehearsal was broken off
+            self.kill()
+
     def start(self) -> None:
-        colour = {"FORCE_COLOR": "1"} if self._console.is_terminal else {}
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter on our own module
             self._command,
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env={**os.environ, **colour},
+            env=self._environ(),
         )
         assert self._process.stderr is not None
         self._reader = threading.Thread(target=self._show, args=(self._process.stderr,))
         self._reader.start()
+
+    def _environ(self) -> dict[str, str]:
+        """Return our environment without what would change the daemon: its settings, systemd's."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(NOT_THE_DAEMONS)}
+        return kept | ({"FORCE_COLOR": "1"} if self._console.is_terminal else {})
 
     def kill(self) -> None:
         """End it as a power cut would: at once, with nothing written down."""

@@ -5,6 +5,8 @@ a real SQLite file, its intervals are seconds instead of hours, and in the middl
 What counts in the end is not what the daemon says but what Stenobird's own ledger says.
 """
 
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -62,6 +64,7 @@ backfill = "7d"
 
 def main() -> int:
     """Rehearse; return 0 only if every promise was kept."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the daemon ends too
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = WIDTH
@@ -99,14 +102,15 @@ class Rehearsal:
     def play(self) -> int:
         """Return 0 if every promise was kept, else 1."""
         self.console.print(self._programme())
+        database = self.directory / "demo.db"
         with serve_in_thread(World(self.publisher, replica=self.replica)) as url:
-            daemon = DaemonProcess(self._configure(url), self.console, len(self.old))
-            daemon.start()
-            self._perform(daemon)
-            database = self.directory / "demo.db"
-            wait_until(lambda: all_settled(database, self.new), END_WITHIN_S)
-            self._say("Everything has come to its end: the status, and a clean stop.")
-            exit_code = daemon.stop()
+            config = self._configure(url)
+            with DaemonProcess(config, self.console, len(self.old)) as daemon:
+                self._perform(daemon)
+                settled = wait_until(lambda: all_settled(database, self.new), END_WITHIN_S)
+                end = "Everything has come to its end" if settled else "Time is up"
+                self._say(f"{end}: the status, and a clean stop.")
+                exit_code = daemon.stop()
         verdict = judge(database, self.replica, self.new, self.old, exit_code)
         self.console.print(verdict.shown())
         return 0 if verdict.kept else 1
@@ -159,11 +163,11 @@ class Rehearsal:
             lambda: self._publish_to(fourth, lost_answer()),
         )
         yield Scene(9.5, "A title is edited and an audio file replaced.", self._edit)
-        yield Scene(10.5, "The feed is cut off in the middle, then it is down.", self._break_feed)
+        yield Scene(10.5, "The feed is down.", lambda: self.publisher.faults.next(status(503)))
         yield Scene(
             12,
-            "Stenobird takes a request and answers 500 all the same.",
-            lambda: self._publish_to(fifth, status(500, after_effect=True)),
+            "News in a feed that is cut off; then Stenobird takes its request and answers 500.",
+            lambda: self._publish_truncated(fifth, status(500, after_effect=True)),
         )
         yield Scene(
             14, "An episode that Stenobird will give up on.", lambda: self._publish_failing(sixth)
@@ -181,6 +185,10 @@ class Rehearsal:
         self.replica.post_faults.next(fault)
         self._publish(item)
 
+    def _publish_truncated(self, item: Item, fault: Fault) -> None:
+        self.publisher.faults.next(truncated())
+        self._publish_to(item, fault)
+
     def _publish_failing(self, item: Item) -> None:
         self.replica.entry(item.guid).path = FAILS
         self._publish(item)
@@ -190,9 +198,6 @@ class Rehearsal:
         self.publisher.edit_title(first.guid, f"{first.title} [updated]")
         audio_url = f"https://api.substack.com/feed/podcast/{second.guid[-9:]}/{'0f' * 16}.mp3"
         self.publisher.replace_audio(second.guid, audio_url)
-
-    def _break_feed(self) -> None:
-        self.publisher.faults.next(status(503), truncated())
 
     def _kill(self, item: Item, daemon: DaemonProcess) -> None:
         self._publish_to(item, slow(5))

@@ -66,7 +66,10 @@ class Verdict:
         for o in self.outcomes:
             times = {0: "never", 1: "once"}.get(o.effects, f"{o.effects} times")
             table.add_row(
-                Text.assemble(_mark(o.kept), " ", o.item.title), str(o.posts), times, o.request
+                Text.assemble(_mark(o.kept), " ", o.item.title),
+                str(o.posts),
+                times,
+                o.request or "unknown",
             )
         return table
 
@@ -133,5 +136,7 @@ def _statuses(database: Path) -> dict[str, str]:
 
 
 def _rows(database: Path, query: str) -> list[tuple[Any, ...]]:
+    if not database.exists():  # the daemon did not get that far
+        return []
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)) as connection:
         return connection.execute(query).fetchall()

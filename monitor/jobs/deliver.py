@@ -10,6 +10,7 @@ from monitor.adapters.store import work as store
 from monitor.adapters.store.freezing import Freeze
 from monitor.core import delivery, moves, problems, schedule, tracking
 from monitor.core.answers import Answer, after_post, classify
+from monitor.core.lifecycle import Status
 from monitor.core.model import (
     Found,
     Lookup,
@@ -69,8 +70,9 @@ async def _observe(
 
 async def _post(ctx: Context, work: Work, post: Post, seen: _Seen, rules: RequestRules) -> bool:
     begun = await ctx.write(_begin, ctx, work, post, seen.observation)
-    if begun is None:
-        return True  # the lease ran out, or a person's verb came between: nothing was sent
+    if begun is None:  # the lease ran out, or a person's verb came between: nothing was sent
+        await ctx.write(store.settle, work, None, None, now=ctx.now())
+        return True
     if isinstance(begun, Settlement):
         await ctx.write(_settle, ctx, work, begun, seen)
         return True
@@ -132,9 +134,11 @@ def _settle(
 ) -> None:
     now, episode = ctx.now(), work.episode
     refusal = events.problem(conn, Kind.REQUEST_REFUSED, episode.podcast, episode.guid)
-    if refused is None:
-        update = problems.recover(refusal, now=now)
-    else:
+    over = settlement.request.status is not Status.PENDING
+    update = problems.recover(refusal, now=now) if over else None
+    if over and settlement.freeze is None:  # the door was tried, and it opened
+        _thaw(conn, now)
+    if refused is not None:
         update = problems.strike(
             refusal,
             Kind.REQUEST_REFUSED,

@@ -46,9 +46,14 @@ async def poll_feed(ctx: Context, feed: Feed) -> bool:
     )
     known, problem = await ctx.read(_recorded, feed)
     now = ctx.now()
-    plan, items = await ctx.parse(
-        _decide, feed, known, outcome, body, now, ctx.chance(), podcast.polling
-    )
+    try:
+        plan, items = await ctx.parse(
+            _decide, feed, known, outcome, body, now, ctx.chance(), podcast.polling
+        )
+    except Exception as error:  # noqa: BLE001 - a fault of ours is an outcome too: it backs off
+        failure = FetchFailed("internal_error", detail=type(error).__name__)
+        plan = reconcile.failed(feed, failure, now=now, jitter=ctx.chance(), rules=podcast.polling)
+        items = None
     update = _health(plan, problem, now)
     if not await ctx.write(polls.commit_poll, plan, update, now=now):
         return False  # it took longer than the lease: another daemon polls this feed

@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 from monitor.adapters.store import events
 from monitor.adapters.store import work as store
 from monitor.core import problems, tracking
+from monitor.core.lifecycle import SETTLED
 from monitor.core.model import Found, Lookup, LookupFailed, Observation, Work
 from monitor.core.problems import Kind, ProblemUpdate
 from monitor.core.tracking import Look
@@ -52,7 +53,8 @@ def _episode_problems(
     rules = ctx.podcasts[work.episode.podcast].requests
     stalled = "no_change" if look.stalled else None
     regressed = None
-    if observation is not None and tracking.regressed(work.episode, observation.state, rules):
+    settled = work.request.status in SETTLED  # else somebody asked anew, and it may well move back
+    if settled and observation and tracking.regressed(work.episode, observation.state, rules):
         regressed = observation.state
     cleared = observation is not None and rules.is_processed(observation.state)
     moved = look.settlement is not None or (observation is not None and observation.state_changed)

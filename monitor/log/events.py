@@ -89,7 +89,7 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
         "tick.overran": _kind("tick took_s", "A tick took longer than it is allowed."),
         "tick.failed": _kind("tick error", "A tick ended in an exception; the next one comes."),
         "clock.jumped": _kind(
-            "skew_s", "The wall clock moved against the monotonic one; due times were read anew."
+            "skew_s", "The wall clock moved against the monotonic one; the ticks were armed anew."
         ),
         "status.summary": _kind(
             "as_of_seq version mode pid uptime_s podcasts episodes requests held"

@@ -69,7 +69,7 @@ def test_three_processes_that_read_and_write_a_counter_lose_no_update(database, 
     acknowledged = [int(rival.communicate()[0]) for rival in rivals]
     assert [rival.returncode for rival in rivals] == [0, 0, 0]
     assert database.read(events.counter, schema.LOGGED) == sum(acknowledged)
-    assert sum(acknowledged) > 50
+    assert min(acknowledged) > 0
 
 
 def test_numbers_have_no_gap_and_are_seen_in_the_order_of_commits(database):

@@ -67,6 +67,13 @@ def freeze(conn: Connection, freeze: Freeze, now: datetime) -> None:
     events.append(conn, told, now)
 
 
+def try_again(conn: Connection, now: datetime) -> None:
+    """Try the door at once: whoever starts the daemon may have mended what closed it."""
+    conn.execute(sa.update(schema.freezes).where(F.until > now).values(until=now))
+    waiting = sa.and_(R.status == Status.PENDING.value, R.reason == "frozen")
+    conn.execute(sa.update(schema.requests).where(waiting).values(next_attempt_at=now))
+
+
 def thaw(conn: Connection) -> None:
     """Open again. What waited comes due by itself."""
     conn.execute(sa.delete(schema.freezes).where(F.source == STENOBIRD))

@@ -19,7 +19,7 @@ from monitor.core.model import (
     PollPlan,
     Validators,
 )
-from monitor.core.problems import ProblemUpdate
+from monitor.core.problems import ProblemUpdate, recover
 
 P = schema.podcasts.c
 EP = schema.episodes.c
@@ -35,6 +35,8 @@ def configure(conn: Connection, podcasts: Sequence[tuple[str, str, str]], now: d
     known = {row.name: row for row in conn.execute(sa.select(schema.podcasts))}
     names = [name for name, _, _ in podcasts]
     conn.execute(sa.update(schema.podcasts).where(P.name.not_in(names)).values(configured=False))
+    gone = [p for p in events.problems(conn) if p.podcast is not None and p.podcast not in names]
+    events.write_problems(conn, [recover(problem, now=now) for problem in gone], now)
     for name, url, slug in podcasts:
         row = known.get(name)
         if row is None:

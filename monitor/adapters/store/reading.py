@@ -71,20 +71,25 @@ _EPISODE: sa.Select[Any] = (
 
 
 def snapshot(conn: Connection) -> Snapshot:
-    """Return the state as of the last committed event."""
+    """Return the state as of the last committed event.
+
+    Episodes and requests are counted of every podcast ever known; what is listed is configured.
+    """
     counts = conn.execute(
         sa.select(R.status, R.reason, sa.func.count()).where(R.newest).group_by(R.status, R.reason)
     ).all()
     by_status = {s: sum(n for status, _, n in counts if status == s) for s in Status}
     held = {reason: n for status, reason, n in counts if status == Status.HELD}
-    pending = sa.and_(R.newest, R.status == Status.PENDING.value)
+    pending = sa.and_(P.configured, R.status == Status.PENDING.value)
     return Snapshot(
         as_of_seq=events.counter(conn, schema.SEQ),
         episodes=sum(by_status.values()),
         requests=by_status,
         held=held,
         oldest_pending_at=conn.execute(
-            sa.select(sa.func.min(R.created_at, type_=schema.UtcDateTime)).where(pending)
+            sa.select(sa.func.min(R.created_at, type_=schema.UtcDateTime))
+            .select_from(_NEWEST)
+            .where(pending)
         ).scalar_one(),
         problems=len(events.problems(conn)),
         feeds=_feeds(conn),
@@ -109,7 +114,7 @@ def _unsettled(conn: Connection) -> list[RequestStatus]:
     query = (
         sa.select(P.name, EP.guid, R.status, R.generation, R.reason, R.attempts, R.next_attempt_at)
         .select_from(_NEWEST)
-        .where(R.status.in_(UNSETTLED))
+        .where(P.configured, R.status.in_(UNSETTLED))
         .order_by(R.created_at, R.id)
     )
     return [

@@ -178,6 +178,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_posts"),
     )
     op.create_index("ix_posts_at", "posts", ["at"], unique=False)
-    op.execute(
-        "INSERT INTO counters (name, value) VALUES ('seq', 0), ('logged', 0)"
-    )
+    op.execute("INSERT INTO counters (name, value) VALUES ('seq', 0), ('logged', 0)")
