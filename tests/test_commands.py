@@ -80,7 +80,7 @@ def test_status_has_the_agreed_keys(service):
     assert summary["requests"].keys() == STATUSES
     assert feed.keys() >= FEED
     assert request.keys() >= REQUEST
-    assert (request["status"], request["reason"]) == ("pending", "not_listed_yet")
+    assert request["status"] == "pending"
     assert end["event"] == "status.end"
 
 
