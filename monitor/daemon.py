@@ -84,6 +84,7 @@ def open_stenobird(config: Config, http: Http) -> Stenobird:
 
 
 def _run(config: Config, life: Callable[["Daemon"], Awaitable[int]]) -> int:
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until it can be answered: by default it kills
     with closing(connect(config.database)) as database, instance(database):
         migrate.migrate(database)
         daemon = Daemon(config, database)

@@ -32,7 +32,7 @@ SKEW = timedelta(seconds=5)  # more than this between wall and monotonic clock i
 RETRY_S = 1.0  # after the scheduler itself failed
 
 # What it warns of, the listener tells in our own words.
-logging.getLogger("apscheduler").setLevel(logging.ERROR)
+logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 
 
 class SafeScheduler(AsyncIOScheduler):  # type: ignore[misc] # apscheduler 3 has no types
