@@ -52,10 +52,7 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):  # a title may hold what a terminal's encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app(standalone_mode=True)
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        app(prog_name="podcast-monitor")
     except Exception as error:  # noqa: BLE001 - what is not explained is raised again
         text, code = _explained(error)
         lines = map(escaped, text.split("\n"))  # it may quote a feed
@@ -105,6 +102,7 @@ def _named(ctx: typer.Context, path: Path | None) -> Path | None:
 
 
 def _some(reason: str) -> str:
+    reason.encode()  # raises where it is no text
     if not reason.strip():
         raise typer.BadParameter("say why; it is kept in the history")
     return reason
@@ -189,7 +187,7 @@ def run(
 
 @app.command()
 def demo() -> None:
-    """Rehearse everything on this machine in about 20 seconds, without the internet."""
+    """Rehearse everything in 20 seconds, without the internet."""
     from monitor.demo import rehearsal  # noqa: PLC0415 - nothing else needs it
 
     raise typer.Exit(rehearsal.main())
@@ -216,7 +214,7 @@ def poll(
 
 @app.command()
 def check(config: ConfigPath = None) -> None:
-    """Check configuration, database, both sources and open problems, a line each."""
+    """Check configuration, database, sources and open problems."""
     from monitor import checkup  # noqa: PLC0415 - it needs the network's libraries
 
     raise typer.Exit(checkup.main(_load(config)))
@@ -227,7 +225,7 @@ def check(config: ConfigPath = None) -> None:
 
 @app.command()
 def status(config: ConfigPath = None, as_json: Json = False) -> None:
-    """Show the status block, as the daemon writes it to its log; then the open problems."""
+    """Show the status as the log has it, and the open problems."""
     loaded = _load(config)
     with _reading(loaded) as database:
         snapshot = database.read(reading.snapshot)
@@ -286,7 +284,7 @@ def show(episode: EpisodeName, config: ConfigPath = None, as_json: Json = False)
 
 @app.command()
 def explain(episode: EpisodeName, config: ConfigPath = None, as_json: Json = False) -> None:
-    """Tell an episode's whole story, with the reason of every decision."""
+    """Tell an episode's whole story, with every reason."""
     with _reading(_load(config)) as database:
         row = the_episode(database, episode)
         told = database.read(store_events.of_episode, row.podcast, row.guid)
@@ -304,7 +302,7 @@ def events(
     config: ConfigPath = None,
     as_json: Json = False,
 ) -> None:
-    """Print the committed events, in order: a cursor for the next program."""
+    """Print the committed events in order, all or after one."""
     with _reading(_load(config)) as database:
         _print_events(database.read(store_events.after, after), as_json=as_json)
 
@@ -323,7 +321,7 @@ def _print_events(told: list[CommittedEvent], *, as_json: bool) -> None:
 
 @app.command()
 def request(episode: EpisodeName, reason: Why, config: ConfigPath = None) -> None:
-    """Want an episode's transcription, whatever held it back."""
+    """Want an episode transcribed, whatever held it back."""
     _do(verbs.request, episode, reason, config)
 
 
@@ -341,7 +339,7 @@ def release(episode: EpisodeName, reason: Why, config: ConfigPath = None) -> Non
 
 @app.command()
 def requeue(episode: EpisodeName, reason: Why, config: ConfigPath = None) -> None:
-    """Ask anew for what is settled, or what has stalled: a further transcription."""
+    """Ask anew for what is settled or has stalled."""
     _do(verbs.requeue, episode, reason, config)
 
 
