@@ -86,6 +86,9 @@ class Fetched:
     complete: bool  # False: the receiver had enough and the rest was not read
     max_age: timedelta | None = None  # Cache-Control, less Age
     moved_to: str | None = None  # where a chain of 301 and 308 only led
+    wire_digest: bytes | None = None  # of a complete body, unless it is a long one
+    repeated: bool = False  # by that digest it is the last one: the receiver was given nothing
+    gzipped: bool = False  # on the wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class NotModified:
 
     validators: Validators  # as sent with the 304; absent ones are None
     max_age: timedelta | None = None
+    moved_to: str | None = None  # as in Fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,32 @@ class Document:
     ttl: timedelta | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read of a document, item by item."""
+
+    items: tuple[ObservedEpisode | None, ...]  # in the document's order; None: no episode
+    link: str | None  # the channel's
+    ttl: timedelta | None
+    alone: bool  # every item has a guid: what one says does not depend on the others
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """The last document of a feed that was read, as it was cut: what need not be read again.
+
+    A cache. Without it everything is read anew, and means the same.
+    """
+
+    marks: tuple[bytes, ...]  # of each item's bytes, in the document's order; see core.cut
+    digests: tuple[bytes, ...]  # of what is read of each item, in the same order
+    alone: bool  # as in Reading
+    calm: int  # whole documents in a row that were newest first and kept their items
+    body_bytes: int  # of the last whole document
+    wire_bytes: int
+    wire_digest: bytes | None  # of the same; None: too long, or not the last that was read
+
+
 # --- what we know ------------------------------------------------------------------------
 
 AliasKind = Literal["guid", "post_id", "link"]
@@ -157,9 +187,12 @@ class Feed:
 
     id: int
     podcast: str
-    url: str
+    url: str  # as configured
     next_poll_at: datetime
     validators: Validators = Validators()
+    adopted: str | None = None  # where the feed has moved for good: polled instead of the url
+    moved_to: str | None = None  # where it says that it has moved, until that is believed
+    moved_since: datetime | None = None
     failures: int = 0  # in a row
     reason: str | None = None  # of the last failure, while failing
     last_attempt_at: datetime | None = None
@@ -226,6 +259,8 @@ class PollPlan:
     vanished: tuple[int, ...] = ()  # ids no longer in the document
     returned: tuple[int, ...] = ()  # ids in it again
     events: tuple[LogEvent, ...] = ()
+    edition: Edition | None = None  # None: the recorded one stays
+    reading: Reading | None = None  # of the edition; None: the recorded one stays
 
 
 # --- Stenobird ---------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from xml.sax import SAXException
 
 from monitor.core import item
 from monitor.core.item import Entry
-from monitor.core.model import Document, ObservedEpisode, ParseError
+from monitor.core.model import Document, ObservedEpisode, ParseError, Reading
 
 TAIL_BYTES = 65_536  # at the end of a body, searched for the end of its root element
 MAX_TTL_MINUTES = 525_600  # a year
@@ -49,15 +49,13 @@ def parse_feed(body: bytes) -> Document:
         ParseError: ``empty_body``, ``html_page``, ``not_a_feed``, ``truncated``, or
             ``unreadable`` where feedparser raised. Illformed XML alone is no reason.
     """
+    return document_of(read_whole(body))
+
+
+def read_whole(body: bytes) -> Reading:
+    """Return what a whole feed document says, item by item. Raises as ``parse_feed``."""
     check_whole(body)
-    parsed = read(body)
-    link = item.channel_link(parsed.feed)
-    return Document(
-        episodes=episodes_of(parsed.entries, link=link),
-        items=len(parsed.entries),
-        link=link,
-        ttl=_ttl(parsed.feed),
-    )
+    return reading_of(read(body))
 
 
 # --- is it a whole feed? -----------------------------------------------------------------
@@ -129,9 +127,14 @@ def read(body: bytes) -> Any:
         )
     except Exception as error:
         raise ParseError("unreadable", type(error).__name__) from error
-    if isinstance(parsed.get("bozo_exception"), SAXException):
+    if is_illformed(parsed):
         _decode_references(parsed.entries)
     return parsed
+
+
+def is_illformed(parsed: Any) -> bool:
+    """Return whether the document went through feedparser's second parser."""
+    return isinstance(parsed.get("bozo_exception"), SAXException)
 
 
 def _possible(reference: re.Match[bytes]) -> bytes:
@@ -162,21 +165,34 @@ def _decode_references(entries: Sequence[Entry]) -> None:
 # --- the document ------------------------------------------------------------------------
 
 
-def episodes_of(entries: Sequence[Entry], *, link: str | None) -> tuple[ObservedEpisode, ...]:
-    """Return the audio items among a document's *entries*, in its order, each guid once.
+def document_of(reading: Reading) -> Document:
+    """Return a document's episodes, in its order, each guid once."""
+    episodes: dict[str, ObservedEpisode] = {}
+    for episode in filter(None, reading.items):
+        episodes.setdefault(episode.guid, episode)
+    return Document(tuple(episodes.values()), len(reading.items), reading.link, reading.ttl)
 
-    *link* is the channel's. Where every item has a guid, each is read by itself; the link of
-    one without is compared with all the others'.
+
+def reading_of(parsed: Any) -> Reading:
+    """Return what feedparser's result says.
+
+    Where every item has a guid, each is read by itself; the link of one without is compared with
+    all the others'.
     """
+    entries = parsed.entries
+    link = item.channel_link(parsed.feed)
     bases = [item.base_of(entry, link) for entry in entries]
     links = [item.link_of(entry, base) for entry, base in zip(entries, bases, strict=True)]
     times = Counter((link, *links))
-    episodes: dict[str, ObservedEpisode] = {}
-    for entry, base, own in zip(entries, bases, links, strict=True):
-        episode = item.episode_of(entry, base=base, link=own, unique=times[own] == 1)
-        if episode is not None:
-            episodes.setdefault(episode.guid, episode)
-    return tuple(episodes.values())
+    return Reading(
+        tuple(
+            item.episode_of(entry, base=base, link=own, unique=times[own] == 1)
+            for entry, base, own in zip(entries, bases, links, strict=True)
+        ),
+        link,
+        _ttl(parsed.feed),
+        alone=all(item.text_of(entry, "id") for entry in entries),
+    )
 
 
 def _ttl(channel: Entry) -> timedelta | None:

@@ -11,6 +11,7 @@ import sys
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from monitor.core import item
 from monitor.core.model import Document, ParseError
-from monitor.core.parse import TAIL_BYTES, check_whole, episodes_of, parse_feed, read
+from monitor.core.parse import TAIL_BYTES, check_whole, parse_feed, read, reading_of
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.xml"))
 WELLFORMED = [path for path in GOLDEN if path.stem not in {"illformed", "titles"}]
@@ -257,7 +258,8 @@ def test_an_endless_value_costs_no_more_than_its_length(endless):
     assert item.published_at(endless) is None
     entry = {"title": endless, "title_detail": {"type": "text/html"}, "id": "1"}
     link = {"rel": "enclosure", "href": "https://cdn.example/1.mp3", "length": endless}
-    (episode,) = episodes_of([entry | {"links": [link]}], link=None)
+    parsed = SimpleNamespace(entries=[entry | {"links": [link]}], feed={})
+    (episode,) = reading_of(parsed).items
     assert len(episode.title) <= item.MAX_TITLE
     assert episode.audio_bytes is None
 
@@ -269,13 +271,6 @@ def test_an_endless_value_costs_no_more_than_its_length(endless):
 def test_an_endless_body_costs_no_more_than_its_length(endless):
     with pytest.raises(ParseError):
         check_whole(endless * 500_000)
-
-
-def test_entries_read_one_by_one_are_the_episodes_of_the_whole():
-    parsed = read((GOLDEN[0].parent / "substack.xml").read_bytes())
-    link = item.channel_link(parsed.feed)
-    one_by_one = [e for one in parsed.entries for e in episodes_of([one], link=link)]
-    assert tuple(one_by_one) == episodes_of(parsed.entries, link=link)
 
 
 def test_feedparser_is_imported_only_when_something_is_read():

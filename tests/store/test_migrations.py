@@ -103,8 +103,8 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "0002"
 
 
 def upgrade() -> None:
@@ -129,7 +129,7 @@ def next_release(tmp_path):
         ours = ROOT / "monitor" / "migrations"
         theirs = tmp_path / "migrations"
         shutil.copytree(ours, theirs, ignore=shutil.ignore_patterns("*.pyc"))
-        (theirs / "versions" / "0002_colour.py").write_text(NEXT.format(then=then))
+        (theirs / "versions" / "9999_colour.py").write_text(NEXT.format(then=then))
         return str(theirs)
 
     return history
@@ -144,7 +144,7 @@ def test_an_upgrade_keeps_every_row_and_of_a_file_the_state_before(database, nex
     if database.path is None:
         assert backup is None
         return
-    assert backup == f"{database.path}.before-upgrade-from-0001"
+    assert backup == f"{database.path}.before-upgrade-from-0002"
     assert stat.S_IMODE(Path(backup).stat().st_mode) == 0o600
     with closing(connect(f"sqlite:///{backup}", readonly=True)) as restored:
         require_current(restored)
@@ -159,7 +159,7 @@ def colours(database):
 def test_what_a_newer_program_wrote_is_refused(database, next_release):
     migrate(database, next_release())
     for refuse in (migrate, require_current):
-        with pytest.raises(ConfigError, match=r"a newer podcast-monitor \(schema 0002\); install"):
+        with pytest.raises(ConfigError, match=r"a newer podcast-monitor \(schema 9999\); install"):
             refuse(database)
 
 

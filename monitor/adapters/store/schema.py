@@ -43,6 +43,9 @@ podcasts = sa.Table(
     sa.Column("slug", sa.Text, nullable=False),  # Stenobird's
     sa.Column("url", sa.Text, nullable=False),
     sa.Column("configured", sa.Boolean, nullable=False),  # False: rows kept, not polled
+    sa.Column("adopted", sa.Text),  # polled instead of the url
+    sa.Column("moved_to", sa.Text),
+    sa.Column("moved_since", UtcDateTime),
     sa.Column("etag", sa.Text),
     sa.Column("last_modified", sa.Text),
     sa.Column("failures", sa.Integer, nullable=False, default=0),
@@ -57,6 +60,21 @@ podcasts = sa.Table(
     sa.Column("next_poll_at", UtcDateTime, nullable=False, index=True),
     sa.Column("leased_until", UtcDateTime),
     sa.Column("lease", sa.Text),
+)
+
+editions = sa.Table(  # a cache: see model.Edition
+    "editions",
+    metadata,
+    sa.Column("podcast_id", sa.ForeignKey("podcasts.id"), primary_key=True),
+    sa.Column("rules", sa.Integer, nullable=False),  # core.cut's, by which it was cut and read
+    sa.Column("marks", sa.LargeBinary, nullable=False),  # one after the other
+    sa.Column("digests", sa.LargeBinary, nullable=False),  # likewise
+    sa.Column("reading", sa.LargeBinary),  # deflated JSON; NULL: it could not be cut
+    sa.Column("alone", sa.Boolean, nullable=False),
+    sa.Column("calm", sa.Integer, nullable=False),
+    sa.Column("body_bytes", sa.BigInteger, nullable=False),
+    sa.Column("wire_bytes", sa.BigInteger, nullable=False),
+    sa.Column("wire_digest", sa.LargeBinary),
 )
 
 episodes = sa.Table(
