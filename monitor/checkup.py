@@ -1,7 +1,7 @@
 """``podcast-monitor check``: configuration, database, both sources, open problems; a line each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +9,7 @@ from typing import Literal
 import typer
 
 from monitor.adapters.address import origin
+from monitor.adapters.fetch import fetch
 from monitor.adapters.http import Http
 from monitor.adapters.stenobird import Stenobird
 from monitor.adapters.store import instance, migrate, reading
@@ -22,15 +23,16 @@ from monitor.core.model import (
     MonitorError,
     NotModified,
     ParseError,
+    Reading,
     Resource,
     Validators,
 )
-from monitor.core.parse import parse_feed
+from monitor.core.parse import document_of
 from monitor.core.problems import Problem
 from monitor.core.slug import candidates
 from monitor.daemon import now, open_http, open_stenobird
 from monitor.jobs.context import Podcast
-from monitor.jobs.poll import fetch_body
+from monitor.jobs.reading import Reader, read
 from monitor.log.fields import escaped
 from monitor.rules import podcasts
 
@@ -110,23 +112,35 @@ def _problem(problem: Problem) -> Finding:
 
 async def _document(config: Config, http: Http, podcast: Podcast) -> Document | str:
     """GET a feed, unconditionally, and read it; nothing is recorded. A text: why it cannot be."""
-    outcome, body = await fetch_body(
-        http,
-        podcast,
-        url=podcast.feed,
-        validators=Validators(),
-        max_body_bytes=config.network.max_body,
-        now=now(),
-    )
-    match outcome:
-        case NotModified():
-            return "unexpected_304"
-        case FetchFailed(reason=reason, detail=detail):
-            return f"{reason}: {detail}" if detail else reason
-    try:
-        return parse_feed(body)
-    except ParseError as error:
-        return str(error)
+    with Reader(_nothing) as reader:
+        outcome = await fetch(
+            http,
+            podcast.feed,
+            validators=Validators(),
+            headers=podcast.headers,
+            max_body_bytes=config.network.max_body,
+            receiver=reader,
+            now=now(),
+        )
+        match outcome:
+            case NotModified():
+                return "unexpected_304"
+            case FetchFailed(reason=reason, detail=detail):
+                return f"{reason}: {detail}" if detail else reason
+        try:
+            reading = await read(reader, outcome, None, parse=_at_once)
+        except ParseError as error:
+            return str(error)
+    assert reading is not None  # nothing was known, so nothing was left out
+    return document_of(reading)
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def _at_once(sweep: Callable[[Reading | None], Reading], before: Reading | None) -> Reading:
+    return sweep(before)
 
 
 def _feed(podcast: Podcast, found: Document | str) -> Finding:

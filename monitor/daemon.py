@@ -31,6 +31,7 @@ from monitor.core.problems import remind
 from monitor.core.status import Process, block, one_line
 from monitor.dispatch import Dispatcher
 from monitor.jobs.context import Context
+from monitor.jobs.outcomes import Outcomes
 from monitor.rules import limits, podcasts, shortest_interval
 from monitor.ticker import Ticker, describe
 
@@ -74,6 +75,7 @@ def open_http(config: Config) -> Http:
         per_host_interval=network.per_host_interval,
         allow_private=network.allow_private,
         proxy=network.proxy,
+        patience=limits(config).lease_for / 2,  # the other half is for the request and the rest
     )
 
 
@@ -167,7 +169,7 @@ class Daemon:
         self.stopping = asyncio.Event()
         self.ticker = Ticker(now=now, monotonic=time.monotonic, tell=_emit)
         self.ctx = await self._context(stack)
-        self.dispatcher = Dispatcher(self.ctx, wake=self.ticker.wake)
+        self.dispatcher = Dispatcher(self.ctx)
         self._tell(
             "daemon.started",
             version=__version__,
@@ -180,18 +182,21 @@ class Daemon:
 
     async def _context(self, stack: AsyncExitStack) -> Context:
         http = await stack.enter_async_context(open_http(self.config))
+        database_thread = _thread(stack, "database")
         return Context(
             podcasts=podcasts(self.config),
             limits=limits(self.config),
             database=self.database,
             http=http,
             stenobird=open_stenobird(self.config, http),
-            database_thread=_thread(stack, "database"),
+            database_thread=database_thread,
             parser_thread=_thread(stack, "parser"),
             now=now,
             chance=random.random,
             token=lambda: uuid4().hex,
             emit=lambda event, at: log.emit(event, at=at),
+            wake=self.ticker.wake,
+            outcomes=Outcomes(self.database, database_thread),
         )
 
     def _add_ticks(self) -> None:

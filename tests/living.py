@@ -35,6 +35,7 @@ from monitor.demo.server import World, serve_in_thread
 from monitor.demo.stenobird import Dialect, Replica
 from monitor.dispatch import Dispatcher
 from monitor.jobs.context import Context, Limits, Podcast
+from monitor.jobs.outcomes import Outcomes
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 SLUG = "latent-space-ai-engineer"
@@ -205,7 +206,7 @@ class Life:
             http = await stack.enter_async_context(_http())
             ctx = self._context(database, SwitchedHttp(http, switch), stack)
             await ctx.write(_start, ctx)
-            dispatcher = Dispatcher(ctx, wake=lambda _: None)
+            dispatcher = Dispatcher(ctx)
             for _ in range(steps):
                 for start in (
                     dispatcher.start_polls,
@@ -222,18 +223,21 @@ class Life:
     def _context(self, database: Any, http: Any, stack: AsyncExitStack) -> Context:
         rules = replace(REQUESTS, base_url=self.base_url, **self.changes)
         feed = f"{self.base_url}{self.publisher.path}"
+        database_thread = stack.enter_context(ThreadPoolExecutor(1))
         return Context(
             podcasts={"show": Podcast("show", feed, SLUG, {}, self.polling, rules)},
             limits=self.limits,
             database=database,
             http=http,
             stenobird=Stenobird(http, base_url=self.base_url),
-            database_thread=stack.enter_context(ThreadPoolExecutor(1)),
+            database_thread=database_thread,
             parser_thread=stack.enter_context(ThreadPoolExecutor(1)),
             now=self.clock,
             chance=lambda: 0.0,
             token=_tokens().__next__,
             emit=self._tell,
+            wake=lambda _: None,
+            outcomes=Outcomes(database, database_thread),
         )
 
     def _tell(self, event: LogEvent, _at: datetime) -> None:

@@ -6,9 +6,11 @@ act, and it took a truncated gzip stream for a good answer.
 
 import zlib
 from collections.abc import Iterator
+from hashlib import sha256
 
 GZIP = 31  # zlib's wbits for a gzip stream
 PIECE_BYTES = 65_536  # unzipped at a time
+SHORT_BYTES = 1_048_576  # on the wire; only a body that ends within them has a digest
 
 
 class BodyError(Exception):
@@ -20,22 +22,60 @@ class BodyError(Exception):
 
 
 class Body:
-    """Counts, bounds and unzips what ``feed`` is given."""
+    """Counts, bounds, digests and unzips what ``feed`` is given.
 
-    def __init__(self, encoding: str, *, max_bytes: int) -> None:
+    A short body of which *last* is the digest is the last one again: it is not even unzipped.
+    """
+
+    def __init__(self, encoding: str, *, max_bytes: int, last: bytes | None = None) -> None:
         coding = encoding.strip().lower()  # RFC 9110, section 8.4.1: in any case
         if coding not in {"", "identity", "gzip", "x-gzip"}:
             raise BodyError("bad_encoding")
-        self._unzip = zlib.decompressobj(GZIP) if "gzip" in coding else None
+        self.gzipped = "gzip" in coding
+        self._unzip = zlib.decompressobj(GZIP) if self.gzipped else None
         self._max_bytes = max_bytes
+        self._last = last
+        self._held: list[bytes] | None = None if last is None else []
+        self._digest = sha256()
         self.wire_bytes = 0
         self.body_bytes = 0
+
+    @property
+    def wire_digest(self) -> bytes | None:
+        return self._digest.digest() if self.wire_bytes <= SHORT_BYTES else None
+
+    @property
+    def repeated(self) -> bool:
+        """Whether the body, at its end, is the last one again."""
+        return self._held is not None and self.wire_digest == self._last
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield what *chunk* unzips to, in bounded pieces."""
         self.wire_bytes += len(chunk)
         if self.wire_bytes > self._max_bytes:
             raise BodyError("too_large")
+        if self.wire_bytes <= SHORT_BYTES:
+            self._digest.update(chunk)
+            if self._held is not None:
+                self._held.append(chunk)
+                return
+        yield from self._release()
+        yield from self._unzipped(chunk)
+
+    def finish(self) -> Iterator[bytes]:
+        """Yield what was held back; check that the body ended where its encoding says."""
+        if self.repeated:
+            return
+        yield from self._release()
+        if self._unzip is not None and not self._unzip.eof and self.wire_bytes:
+            raise BodyError("truncated")
+
+    def _release(self) -> Iterator[bytes]:
+        held, self._held = self._held, None
+        for chunk in held or ():
+            yield from self._unzipped(chunk)
+
+    def _unzipped(self, chunk: bytes) -> Iterator[bytes]:
         for piece in self._pieces(chunk):
             self.body_bytes += len(piece)
             if self.body_bytes > self._max_bytes:
@@ -56,8 +96,3 @@ class Body:
                     yield piece
         except zlib.error:
             raise BodyError("bad_encoding") from None
-
-    def finish(self) -> None:
-        """Check that the body ended where its encoding says."""
-        if self._unzip is not None and not self._unzip.eof and self.wire_bytes:
-            raise BodyError("truncated")

@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import LineTooLong
 
 from monitor.adapters.body import BodyError
 from monitor.adapters.guard import PrivateAddressError
+from monitor.adapters.pacing import NoTurnError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,13 @@ class UnsendableError(Exception):
     """What the libraries refuse to write, such as a line break in a header."""
 
 
-TROUBLE = (BodyError, UnsendableError, httpx.HTTPError, aiohttp.ClientError, OSError)
+TROUBLE = (BodyError, NoTurnError, UnsendableError, httpx.HTTPError, aiohttp.ClientError, OSError)
+
+NO_TURN = "no_turn"  # nothing was asked of anybody
 
 # In this order: the first that fits an exception, or what caused it, names the reason.
 REASONS: tuple[tuple[type[BaseException], str, bool], ...] = (
+    (NoTurnError, NO_TURN, False),
     (PrivateAddressError, "private_address", False),
     (aiohttp.ClientConnectorDNSError, "dns", False),
     (aiohttp.ClientSSLError, "tls", False),

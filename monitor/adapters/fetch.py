@@ -1,10 +1,10 @@
 """One conditional GET of a feed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
 from monitor.adapters.failure import Failed
-from monitor.adapters.http import Answer, Http
+from monitor.adapters.http import Answer, Http, Receiver
 from monitor.core.headers import max_age, retry_after
 from monitor.core.model import Fetched, FetchFailed, FetchOutcome, NotModified, Validators
 
@@ -19,10 +19,10 @@ async def fetch(
     validators: Validators,
     headers: Mapping[str, str],
     max_body_bytes: int,
-    receive: Callable[[bytes], bool],
+    receiver: Receiver,
     now: datetime,
 ) -> FetchOutcome:
-    """GET a feed, sending its validators exactly as they came; *receive* gets the body.
+    """GET a feed, sending its validators exactly as they came; *receiver* gets the body.
 
     *headers* are the operator's and may hold secrets: they go to the feed's own origin only. The
     validators go along with redirects, or a feed that only moved from http to https would be sent
@@ -33,7 +33,7 @@ async def fetch(
         headers={"Accept": ACCEPT, **_conditions(validators)},
         secret_headers=headers,
         max_body_bytes=max_body_bytes,
-        receive=receive,
+        receiver=receiver,
     )
     if isinstance(answer, Failed):
         return FetchFailed(answer.reason, detail=answer.detail)
@@ -45,9 +45,12 @@ async def fetch(
             answer.complete,
             max_age(answer.headers),
             answer.moved_to,
+            answer.wire_digest,
+            answer.repeated,
+            answer.gzipped,
         )
     if answer.http == 304 and validators != Validators():
-        return NotModified(_validators(answer), max_age(answer.headers))
+        return NotModified(_validators(answer), max_age(answer.headers), answer.moved_to)
     reason = "unexpected_304" if answer.http == 304 else f"http_{answer.http}"
     return FetchFailed(reason, answer.http, retry_after(answer.headers, now))
 

@@ -5,12 +5,12 @@ a stable reason, and never names an address, which may carry a token.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import httpx
 
@@ -29,7 +29,21 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PERMANENT = frozenset({301, 308})
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
-Receive = Callable[[bytes], bool]  # takes a piece of a 200's body; False: enough
+
+class Receiver(Protocol):
+    """What is done with a 200's body as it comes."""
+
+    async def begin(self) -> bytes | None:
+        """Get ready; return the digest of the last body, if the same one is not wanted again."""
+
+    def keep(self, chunk: bytes) -> None:
+        """Take a chunk as it came on the wire."""
+
+    def take(self, piece: bytes) -> bool:
+        """Take a piece of the body itself; return False when it is enough."""
+
+    def end(self) -> None:
+        """Take note that the body is whole. Not called for the last body again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,9 @@ class Answer:
     body_bytes: int = 0  # after decompression
     complete: bool = True  # False: the receiver had enough
     moved_to: str | None = None  # where a chain of 301 and 308 only led
+    wire_digest: bytes | None = None  # of a complete body, unless it is a long one
+    repeated: bool = False  # it is the last body again, and the receiver took nothing
+    gzipped: bool = False  # on the wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +66,7 @@ class _Bounds:
 
     limit: asyncio.Timeout
     max_body_bytes: int
-    receive: Receive | None
+    receiver: Receiver | None
 
 
 class Http:
@@ -63,12 +80,15 @@ class Http:
         per_host_interval: timedelta,
         allow_private: bool,
         proxy: str = "",
+        patience: timedelta | None = None,
     ) -> None:
+        """*patience* is how long a request waits for its origin's turn; None: for ever."""
         self._user_agent = user_agent
         self._deadline_s = deadline.total_seconds()
         self._allow_private = allow_private
         self._proxy = proxy
-        self._pacing = Pacing(per_host_interval.total_seconds())
+        patience_s = patience.total_seconds() if patience else None
+        self._pacing = Pacing(per_host_interval.total_seconds(), patience_s)
         self._client: httpx.AsyncClient
 
     async def __aenter__(self) -> Self:
@@ -92,19 +112,19 @@ class Http:
         headers: Mapping[str, str],
         secret_headers: Mapping[str, str] = NO_HEADERS,
         max_body_bytes: int,
-        receive: Receive | None = None,
+        receiver: Receiver | None = None,
         own_origin_only: bool = False,
     ) -> Answer | Failed:
-        """GET *url*, following redirects; a 200's body goes to *receive*, else it is returned.
+        """GET *url*, following redirects; a 200's body goes to *receiver*, else it is returned.
 
         *secret_headers* are dropped with the first hop to another origin, for good. With
-        *own_origin_only* such a hop is refused. What *receive* raises is passed on.
+        *own_origin_only* such a hop is refused. What *receiver* raises is passed on.
         """
         if not is_http(url):
             return Failed("bad_url", sent=False)
         try:
             async with asyncio.timeout(None) as limit:
-                bounds = _Bounds(limit, max_body_bytes, receive)
+                bounds = _Bounds(limit, max_body_bytes, receiver)
                 return await self._follow(
                     url, headers, secret_headers, bounds, own_origin_only=own_origin_only
                 )
@@ -186,18 +206,42 @@ class Http:
             raise UnsendableError from error
 
 
+class _Keeping:
+    """Receives a body whole."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self.body = bytearray()
+        self._most = most
+
+    async def begin(self) -> None:
+        return None
+
+    def keep(self, chunk: bytes) -> None: ...
+
+    def take(self, piece: bytes) -> bool:
+        self.body.extend(piece)
+        return self._most is None or len(self.body) < self._most
+
+    def end(self) -> None: ...
+
+
 async def _received(response: httpx.Response, bounds: _Bounds) -> Answer:
     """Read a body within its bounds: into the receiver, or whole into the answer."""
-    kept = bytearray()
-
-    def keep(piece: bytes) -> bool:
-        kept.extend(piece)
-        return True
-
-    body = Body(response.headers.get("content-encoding", ""), max_bytes=bounds.max_body_bytes)
-    complete = await _read(response, body, bounds.receive or keep)
+    whole = _Keeping()
+    receiver = bounds.receiver or whole
+    encoding = response.headers.get("content-encoding", "")
+    body = Body(encoding, max_bytes=bounds.max_body_bytes, last=await receiver.begin())
+    complete = await _read(response, body, receiver)
     return Answer(
-        200, response.headers, bytes(kept), body.wire_bytes, body.body_bytes, complete=complete
+        200,
+        response.headers,
+        bytes(whole.body),
+        body.wire_bytes,
+        body.body_bytes,
+        complete=complete,
+        wire_digest=body.wire_digest if complete else None,
+        repeated=complete and body.repeated,
+        gzipped=body.gzipped,
     )
 
 
@@ -208,25 +252,23 @@ async def _kept(response: httpx.Response, *, within_s: float) -> bytes:
     turn into a lost answer, nor a 503 lose its Retry-After, because of an unreadable page or one
     that never ends.
     """
-    kept = bytearray()
-
-    def keep(piece: bytes) -> bool:
-        kept.extend(piece)
-        return len(kept) < KEPT_BYTES
-
+    kept = _Keeping(KEPT_BYTES)
     encoding = response.headers.get("content-encoding", "")
     with suppress(*TROUBLE):
         async with asyncio.timeout(within_s):
-            # Twice, so that keep stops it first: where a body is cut is then always the same.
-            await _read(response, Body(encoding, max_bytes=2 * KEPT_BYTES), keep)
-    return bytes(kept[:KEPT_BYTES])
+            # Twice, so that the receiver stops it first: where it is cut is then always the same.
+            await _read(response, Body(encoding, max_bytes=2 * KEPT_BYTES), kept)
+    return bytes(kept.body[:KEPT_BYTES])
 
 
-async def _read(response: httpx.Response, body: Body, take: Receive) -> bool:
-    """Give a body's pieces to *take*; return whether it wanted them all."""
+async def _read(response: httpx.Response, body: Body, receiver: Receiver) -> bool:
+    """Give a body to *receiver*; return whether it wanted all of it."""
     async for chunk in response.aiter_raw():
-        for piece in body.feed(chunk):
-            if not take(piece):
-                return False
-    body.finish()
+        receiver.keep(chunk)
+        if not all(map(receiver.take, body.feed(chunk))):
+            return False
+    if not all(map(receiver.take, body.finish())):
+        return False
+    if not body.repeated:
+        receiver.end()
     return True

@@ -15,24 +15,39 @@ class _Origin:
     free_at: float = 0.0  # by the event loop's clock
 
 
+class NoTurnError(Exception):
+    """An origin was too busy: others waited for it too."""
+
+
 class Pacing:
     """Hands out turns, per origin."""
 
-    def __init__(self, interval_s: float) -> None:
+    def __init__(self, interval_s: float, patience_s: float | None = None) -> None:
+        """*patience_s* is how long to wait for a turn at most; None: for ever."""
         self._interval_s = interval_s
+        self._patience_s = patience_s
         self._origins: dict[str, _Origin] = {}
 
     @asynccontextmanager
     async def turn(self, origin: str) -> AsyncIterator[None]:
-        """Wait for the origin's turn, and keep it until the end of the block."""
+        """Wait for the origin's turn, and keep it until the end of the block.
+
+        Raises:
+            NoTurnError: it did not come in time.
+        """
         loop = asyncio.get_running_loop()
         state = self._origins.setdefault(origin, _Origin())
         state.users += 1
         try:
-            async with state.lock:
+            async with asyncio.timeout(self._patience_s) as wait, state.lock:
                 await asyncio.sleep(max(0.0, state.free_at - loop.time()))
                 state.free_at = loop.time() + self._interval_s
+                wait.reschedule(None)
                 yield
+        except TimeoutError:
+            if wait.expired():
+                raise NoTurnError from None
+            raise
         finally:
             state.users -= 1
             self._forget(loop.time())

@@ -71,6 +71,20 @@ def bare(url: str) -> str:
     return url.partition("#")[0].partition("?")[0]
 
 
+def kin(known: Known, document: Document, appeared: Iterable[ObservedEpisode]) -> frozenset[str]:
+    """Return the guids of those that have a key, the audio or the title of a known episode."""
+    audio = {bare(e.audio_url) for e in known.episodes.values()}
+    titles = {e.title for e in known.episodes.values()}
+    keys = _keys(document)
+    return frozenset(
+        o.guid
+        for o in appeared
+        if any(key in known.aliases for key in keys[o.guid])
+        or bare(o.audio_url) in audio
+        or o.title in titles
+    )
+
+
 def _keys(document: Document) -> dict[str, Keys]:
     """Return the keys of each observed episode, by guid.
 

@@ -18,7 +18,6 @@ from monitor.core.model import (
     Known,
     NotModified,
     PollPlan,
-    Validators,
 )
 from monitor.core.rules import PollRules
 
@@ -26,10 +25,12 @@ HTTP_GONE = 410
 FEW = 3  # a feed of at most this many items may replace them all at once
 
 
-def to_send(feed: Feed, *, now: datetime) -> Validators:
-    """Return the validators of the next GET: none once a day, against a 304 that is stuck."""
-    fresh = feed.last_full_at is not None and now - feed.last_full_at < schedule.DAY
-    return feed.validators if fresh else Validators()
+def is_full_due(feed: Feed, *, now: datetime) -> bool:
+    """Return whether the next GET is the day's one for the whole document, without validators.
+
+    Against a 304 that is stuck, and for what a head poll does not see.
+    """
+    return feed.last_full_at is None or now - feed.last_full_at >= schedule.DAY
 
 
 def unchanged(
@@ -44,6 +45,30 @@ def unchanged(
     )
     healthy = _healthy(feed, now, [answer.max_age], jitter, rules)
     return PollPlan(replace(healthy, validators=validators))
+
+
+def repeated(
+    feed: Feed, fetched: Fetched, *, now: datetime, jitter: float, rules: PollRules
+) -> PollPlan:
+    """Return the plan after a body in which every item is as it was."""
+    healthy = _healthy(feed, now, [fetched.max_age], jitter, rules)
+    last_full_at = now if fetched.complete else feed.last_full_at
+    return PollPlan(replace(healthy, validators=fetched.validators, last_full_at=last_full_at))
+
+
+def is_quiet(plan: PollPlan) -> bool:
+    """Return whether a plan changes nothing but its feed's own state, which is healthy."""
+    changes = (plan.new, plan.aliases, plan.changed, plan.vanished, plan.returned, plan.events)
+    return plan.feed.reason is None and not any(changes)
+
+
+def is_doubtful(known: Known, document: Document) -> bool:
+    """Return whether an unknown guid in a document's head may be a known episode's new one.
+
+    Only the whole document tells: there the old guid is still present, or it is gone.
+    """
+    appeared = [o for o in document.episodes if ("guid", o.guid) not in known.aliases]
+    return bool(matching.kin(known, document, appeared))
 
 
 def failed(
@@ -95,7 +120,7 @@ def reconcile(
         _healthy(feed, now, [fetched.max_age, document.ttl], jitter, rules),
         validators=fetched.validators,
         baseline_at=feed.baseline_at or now,
-        last_full_at=now,
+        last_full_at=now if fetched.complete else feed.last_full_at,
         last_new_at=now if match.new else feed.last_new_at,
     )
     new = holds.decide(feed, known, match, unfamiliar=unfamiliar, now=now, rules=rules)

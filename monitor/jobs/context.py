@@ -16,6 +16,7 @@ from monitor.adapters.store.database import Database
 from monitor.core.model import LogEvent
 from monitor.core.rules import PollRules, RequestRules
 from monitor.core.schedule import Bounds
+from monitor.jobs.outcomes import Outcomes
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,6 +58,8 @@ class Context:
     chance: Callable[[], float]  # in [0, 1)
     token: Callable[[], str]  # of a new lease
     emit: Callable[[LogEvent, datetime], None]
+    wake: Callable[[str], None]  # a tick, by name: there is work for it
+    outcomes: Outcomes
 
     async def write(
         self, unit: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs

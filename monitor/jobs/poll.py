@@ -1,14 +1,16 @@
-"""One poll of one feed: fetch, parse, reconcile, commit, say so in one line."""
+"""One poll of one feed: fetch, read, reconcile, commit, say so in one line."""
 
 import asyncio
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
+from monitor.adapters.failure import NO_TURN
 from monitor.adapters.fetch import fetch
-from monitor.adapters.http import Http
-from monitor.adapters.store import events, polls
-from monitor.core import problems, reconcile
+from monitor.adapters.store import catalogue, editions, events, polls
+from monitor.core import parse, problems, reconcile
 from monitor.core.lifecycle import Status
 from monitor.core.model import (
     Feed,
@@ -20,102 +22,133 @@ from monitor.core.model import (
     NotModified,
     ParseError,
     PollPlan,
+    Reading,
     Validators,
     iso,
 )
-from monitor.core.parse import parse_feed
 from monitor.core.problems import Kind, Problem, ProblemUpdate
-from monitor.core.rules import PollRules
-from monitor.jobs.context import Context, Podcast
+from monitor.jobs.context import Context
+from monitor.jobs.reading import Reader, read
 
 WARN_FROM = 3  # failures in a row
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a visit came to."""
+
+    outcome: FetchOutcome
+    plan: PollPlan
+    read: str | None = None  # how much of a body was looked at: same, head, cut or whole
+    items: int | None = None  # in the document
 
 
 async def poll_feed(ctx: Context, feed: Feed) -> bool:
     """Poll a leased feed; return whether it answered well. Its outcome is always recorded."""
     began = asyncio.get_running_loop().time()
-    podcast = ctx.podcasts[feed.podcast]
-    validators = reconcile.to_send(feed, now=ctx.now())
-    outcome, body = await fetch_body(
-        ctx.http,
-        podcast,
-        url=feed.url,
-        validators=validators,
-        max_body_bytes=ctx.limits.max_body_bytes,
-        now=ctx.now(),
-    )
-    known, problem = await ctx.read(_recorded, feed)
-    now = ctx.now()
-    try:
-        plan, items = await ctx.parse(
-            _decide, feed, known, outcome, body, now, ctx.chance(), podcast.polling
-        )
-    except Exception as error:  # noqa: BLE001 - a fault of ours is an outcome too: it backs off
-        failure = FetchFailed("internal_error", detail=type(error).__name__)
-        plan = reconcile.failed(feed, failure, now=now, jitter=ctx.chance(), rules=podcast.polling)
-        items = None
-    update = _health(plan, problem, now)
-    if not await ctx.write(polls.commit_poll, plan, update, now=now):
+    visit = await _visit(ctx, feed, head=True) or await _visit(ctx, feed, head=False)
+    assert visit is not None  # only a head can be too little
+    plan = visit.plan
+    if isinstance(visit.outcome, FetchFailed) and visit.outcome.reason == NO_TURN:
+        await ctx.write(polls.put_back, [feed])
+        return True  # its origin was too busy to be asked: nothing is known, and nothing failed
+    if not await _commit(ctx, feed, plan):
         return False  # it took longer than the lease: another daemon polls this feed
     took_s = asyncio.get_running_loop().time() - began
-    ctx.emit(_line(plan, outcome, items, took_s), now)
+    ctx.emit(_line(visit, took_s), ctx.now())
+    if plan.events:
+        ctx.wake("log")
+    if any(episode.status is Status.PENDING for episode in plan.new):
+        ctx.wake("deliver")
     return plan.feed.failures == 0
 
 
-async def fetch_body(
-    http: Http,
-    podcast: Podcast,
-    *,
-    url: str,
-    validators: Validators,
-    max_body_bytes: int,
-    now: datetime,
-) -> tuple[FetchOutcome, bytes]:
-    """GET a feed; return the outcome and the body, which is whole only where it is Fetched."""
-    body = bytearray()
-
-    def receive(chunk: bytes) -> bool:
-        body.extend(chunk)
-        return True
-
-    outcome = await fetch(
-        http,
-        url,
-        validators=validators,
-        headers=podcast.headers,
-        max_body_bytes=max_body_bytes,
-        receive=receive,
-        now=now,
-    )
-    return outcome, bytes(body)
+async def _visit(ctx: Context, feed: Feed, *, head: bool) -> Visit | None:
+    """Visit a feed; None if its head was read and was not enough."""
+    podcast = ctx.podcasts[feed.podcast]
+    full = reconcile.is_full_due(feed, now=ctx.now())
+    validators = Validators() if full else feed.validators
+    head = head and not full
+    with Reader(partial(ctx.read, editions.edition, feed.id), head=head) as reader:
+        outcome = await fetch(
+            ctx.http,
+            feed.adopted or feed.url,
+            validators=validators,
+            headers=podcast.headers,
+            max_body_bytes=ctx.limits.max_body_bytes,
+            receiver=reader,
+            now=ctx.now(),
+        )
+        try:
+            return await _decide(ctx, feed, outcome, reader)
+        except ParseError as error:
+            return _failed(ctx, feed, outcome, FetchFailed(error.reason, detail=error.detail))
+        except Exception as error:  # noqa: BLE001 - a fault of ours is an outcome too: it backs off
+            failure = FetchFailed("internal_error", detail=type(error).__name__)
+            return _failed(ctx, feed, outcome, failure)
 
 
-def _recorded(conn: Connection, feed: Feed) -> tuple[Known, Problem | None]:
-    return polls.known(conn, feed), events.problem(conn, Kind.FEED_FAILING, feed.podcast)
-
-
-def _decide(
-    feed: Feed,
-    known: Known,
-    outcome: FetchOutcome,
-    body: bytes,
-    now: datetime,
-    jitter: float,
-    rules: PollRules,
-) -> tuple[PollPlan, int | None]:
-    """Return the plan, and how many items the document had, where there was one."""
+async def _decide(ctx: Context, feed: Feed, outcome: FetchOutcome, reader: Reader) -> Visit | None:
+    rules, sweep = ctx.podcasts[feed.podcast].polling, reader.sweep
     match outcome:
-        case NotModified():
-            return reconcile.unchanged(feed, outcome, now=now, jitter=jitter, rules=rules), None
         case FetchFailed():
-            return reconcile.failed(feed, outcome, now=now, jitter=jitter, rules=rules), None
-    try:
-        document = parse_feed(body)
-    except ParseError as error:
-        failure = FetchFailed(error.reason, detail=error.detail)
-        return reconcile.failed(feed, failure, now=now, jitter=jitter, rules=rules), None
-    plan = reconcile.reconcile(feed, known, document, outcome, now=now, jitter=jitter, rules=rules)
-    return plan, document.items
+            return _failed(ctx, feed, outcome, outcome)
+        case NotModified():
+            jitter = ctx.chance()
+            plan = reconcile.unchanged(feed, outcome, now=ctx.now(), jitter=jitter, rules=rules)
+            return Visit(outcome, plan)
+    if feed.baseline_at and (outcome.repeated or sweep.repeats):
+        plan = reconcile.repeated(feed, outcome, now=ctx.now(), jitter=ctx.chance(), rules=rules)
+        edition = None if outcome.repeated else sweep.edition(outcome, None)
+        edition = None if edition == sweep.last else edition
+        read = "same" if outcome.repeated else "cut" if outcome.complete else "head"
+        return Visit(outcome, replace(plan, edition=edition), read, len(sweep.last.digests))
+    return await _reconcile(ctx, feed, outcome, reader)
+
+
+async def _reconcile(ctx: Context, feed: Feed, outcome: Fetched, reader: Reader) -> Visit | None:
+    known, before = await ctx.read(_recorded, feed)
+    reading = await read(reader, outcome, before, parse=ctx.parse)
+    if reading is None:
+        return None
+    document = parse.document_of(reading)
+    if not outcome.complete and reconcile.is_doubtful(known, document):
+        return None
+    plan = await ctx.parse(
+        partial(
+            reconcile.reconcile,
+            feed,
+            known,
+            document,
+            outcome,
+            now=ctx.now(),
+            jitter=ctx.chance(),
+            rules=ctx.podcasts[feed.podcast].polling,
+        )
+    )
+    if plan.feed.failures == 0:
+        plan = replace(plan, edition=reader.sweep.edition(outcome, reading), reading=reading)
+    read_ = "whole" if reader.sweep.uncut else "cut" if outcome.complete else "head"
+    return Visit(outcome, plan, read_, document.items)
+
+
+def _failed(ctx: Context, feed: Feed, outcome: FetchOutcome, failure: FetchFailed) -> Visit:
+    rules = ctx.podcasts[feed.podcast].polling
+    plan = reconcile.failed(feed, failure, now=ctx.now(), jitter=ctx.chance(), rules=rules)
+    return Visit(outcome, plan)
+
+
+def _recorded(conn: Connection, feed: Feed) -> tuple[Known, Reading | None]:
+    return catalogue.known(conn, feed.id), editions.reading(conn, feed.id)
+
+
+async def _commit(ctx: Context, before: Feed, plan: PollPlan) -> bool:
+    """Write the plan: with others', if it says nothing new; return whether it was still ours."""
+    if before.reason is None and reconcile.is_quiet(plan):
+        return await ctx.outcomes.commit(plan)
+    problem = await ctx.read(events.problem, Kind.FEED_FAILING, before.podcast)
+    now = ctx.now()
+    return await ctx.write(polls.commit_poll, plan, _health(plan, problem, now), now=now)
 
 
 def _health(plan: PollPlan, problem: Problem | None, now: datetime) -> ProblemUpdate | None:
@@ -127,8 +160,9 @@ def _health(plan: PollPlan, problem: Problem | None, now: datetime) -> ProblemUp
     )
 
 
-def _line(plan: PollPlan, outcome: FetchOutcome, items: int | None, took_s: float) -> LogEvent:
+def _line(visit: Visit, took_s: float) -> LogEvent:
     """Return the canonical line of a poll."""
+    plan, outcome = visit.plan, visit.outcome
     feed = plan.feed
     return LogEvent(
         "feed.polled",
@@ -139,7 +173,8 @@ def _line(plan: PollPlan, outcome: FetchOutcome, items: int | None, took_s: floa
             "reason": feed.reason,
             "http": _http(outcome),
             "bytes": outcome.wire_bytes if isinstance(outcome, Fetched) else None,
-            "items": items,
+            "read": visit.read,
+            "items": visit.items,
             "new": len(plan.new),
             "changed": len(plan.changed),
             "requests": sum(1 for e in plan.new if e.status is Status.PENDING),

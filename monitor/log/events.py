@@ -32,7 +32,7 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
             "file key reason", "A setting cannot be used; a running daemon keeps the old ones."
         ),
         "feed.polled": _kind(
-            "outcome reason http bytes items new changed requests failures"
+            "outcome reason http bytes read items new changed requests failures"
             " last_new_at next_poll_at took_ms",
             "One poll has ended (`ok`, `not_modified` or `failed`): the canonical line of a poll.",
         ),

@@ -30,6 +30,20 @@ class Heard:
         return httpx.Headers([(name, value) for name, _, value in pairs])
 
 
+class Taking:
+    """A receiver that only takes."""
+
+    def __init__(self, take: Callable[[bytes], bool]) -> None:
+        self.take = take
+
+    async def begin(self) -> None:
+        return None
+
+    def keep(self, chunk: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
 def reply(status: int = 200, body: bytes = b"", **fields: str) -> bytes:
     """Return an answer with its Content-Length; ``_`` in a field's name stands for ``-``."""
     named = {"Content-Length": str(len(body))}

@@ -15,7 +15,7 @@ def received(wire: bytes, coding: str, *, size: int, max_bytes: int = 2**20) -> 
     body = Body(coding, max_bytes=max_bytes)
     chunks = [wire[at : at + size] for at in range(0, len(wire), size)]
     pieces = [piece for chunk in chunks for piece in body.feed(chunk)]
-    body.finish()
+    pieces += body.finish()
     assert (body.wire_bytes, body.body_bytes) == (len(wire), sum(map(len, pieces)))
     return pieces
 

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
 
 from monitor.adapters.fetch import ACCEPT, MAX_VALIDATOR_CHARS, fetch
 from monitor.adapters.http import Http
 from monitor.core.model import Fetched, FetchFailed, FetchOutcome, NotModified, Validators
-from tests.adapters.server import FarEnd, cut_short, far_end, moved, reply
+from tests.adapters.server import FarEnd, Taking, cut_short, far_end, moved, reply
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +26,12 @@ async def end() -> AsyncIterator[FarEnd]:
 
 
 async def visit(url: str, validators: Validators = NONE, **changed) -> FetchOutcome:
-    asked = {"headers": {}, "max_body_bytes": 2**20, "receive": lambda _piece: True, "now": NOW}
+    asked = {
+        "headers": {},
+        "max_body_bytes": 2**20,
+        "receiver": Taking(lambda _piece: True),
+        "now": NOW,
+    }
     async with Http(
         user_agent="test",
         deadline=timedelta(seconds=10),
@@ -39,8 +45,15 @@ async def test_a_200_brings_a_body_validators_and_freshness(end):
     fields = {"ETag": BOTH.etag, "Last_Modified": BOTH.last_modified, "Age": "60"}
     end.on("/", reply(body=b"<rss/>", Cache_Control="public, max-age=300", **fields))
     pieces: list[bytes] = []
-    assert await visit(end.url(), receive=lambda piece: not pieces.append(piece)) == Fetched(
-        BOTH, body_bytes=6, wire_bytes=6, complete=True, max_age=timedelta(seconds=240)
+    assert await visit(
+        end.url(), receiver=Taking(lambda piece: not pieces.append(piece))
+    ) == Fetched(
+        BOTH,
+        body_bytes=6,
+        wire_bytes=6,
+        complete=True,
+        max_age=timedelta(seconds=240),
+        wire_digest=sha256(b"<rss/>").digest(),
     )
     assert pieces == [b"<rss/>"]
 
@@ -116,9 +129,9 @@ async def test_a_304_that_nobody_asked_for_is_a_failure(end):
 @pytest.mark.parametrize("status", [204, 206, 300, 400, 401, 403, 404, 410, 429, 500, 503])
 async def test_any_other_status_is_a_failure_by_its_number(end, status):
     end.on("/", reply(status, Retry_After="120"))
-    assert await visit(end.url(), receive=lambda _piece: pytest.fail("received")) == FetchFailed(
-        f"http_{status}", status, timedelta(seconds=120)
-    )
+    assert await visit(
+        end.url(), receiver=Taking(lambda _piece: pytest.fail("received"))
+    ) == FetchFailed(f"http_{status}", status, timedelta(seconds=120))
 
 
 async def test_a_date_to_come_back_at_is_read_by_the_servers_own_clock(end):
@@ -138,7 +151,7 @@ async def test_what_is_no_address_is_a_failure():
 
 async def test_a_receiver_that_has_enough_is_an_incomplete_success(end):
     end.on("/", reply(body=b"x" * 100_000, ETag='"1"'))
-    outcome = await visit(end.url(), receive=lambda _piece: False)
+    outcome = await visit(end.url(), receiver=Taking(lambda _piece: False))
     assert (outcome.complete, outcome.validators) == (False, Validators(etag='"1"'))
 
 

@@ -21,6 +21,7 @@ from monitor.adapters.http import KEPT_BYTES, Answer, Failed, Http
 from tests.adapters.server import (
     FarEnd,
     Play,
+    Taking,
     cut_short,
     endless,
     far_end,
@@ -163,7 +164,7 @@ async def test_gzip_is_unzipped(end, coding):
     zipped = gzip.compress(b"<rss/>" * 1000)
     end.on("/", reply(body=zipped, Content_Encoding=coding))
     pieces: list[bytes] = []
-    answer = await get(end.url(), receive=lambda piece: not pieces.append(piece))
+    answer = await get(end.url(), receiver=Taking(lambda piece: not pieces.append(piece)))
     assert b"".join(pieces) == b"<rss/>" * 1000
     assert answer.body == b""
     assert (answer.wire_bytes, answer.body_bytes) == (len(zipped), 6000)
@@ -236,7 +237,7 @@ async def test_a_gzip_bomb_is_too_large_before_it_takes_memory(end):
     async with client() as near:
         tracemalloc.start()
         asked = near.get(
-            end.url(), headers={}, max_body_bytes=100 * MIB, receive=lambda _piece: True
+            end.url(), headers={}, max_body_bytes=100 * MIB, receiver=Taking(lambda _piece: True)
         )
         assert await asked == Failed("too_large")
         _, peak_bytes = tracemalloc.get_traced_memory()
@@ -255,7 +256,7 @@ async def test_a_receiver_that_has_enough_ends_the_connection(end):
             await writer.drain()
 
     end.on("/", play)
-    answer = await get(end.url(), receive=lambda _piece: False)
+    answer = await get(end.url(), receiver=Taking(lambda _piece: False))
     assert (answer.http, answer.complete) == (200, False)
     assert answer.body_bytes <= 65_536
     await until(lambda: end.open == 0)
@@ -268,14 +269,14 @@ async def test_what_a_receiver_raises_is_passed_on(end):
 
     end.on("/", reply(body=b"x"))
     with pytest.raises(ValueError, match="a bug"):
-        await get(end.url(), receive=receive)
+        await get(end.url(), receiver=Taking(receive))
     await until(lambda: end.open == 0)
 
 
 @pytest.mark.parametrize("status", [201, 202, 304, 400, 404, 429, 500, 503])
 async def test_only_a_200_reaches_the_receiver(end, status):
     end.on("/", reply(status, b"" if status == 304 else b"why", Retry_After="7"))
-    answer = await get(end.url(), receive=lambda _piece: pytest.fail("received"))
+    answer = await get(end.url(), receiver=Taking(lambda _piece: pytest.fail("received")))
     assert (answer.http, answer.headers["retry-after"]) == (status, "7")
     assert answer.body == (b"" if status == 304 else b"why")
 
@@ -785,7 +786,7 @@ async def test_cancelled_requests_leave_no_socket_behind():
                     f"http://127.1.{n // 250}.{n % 250 + 1}:{end.port}/{('wait', 'drip')[n % 2]}",
                     headers={},
                     max_body_bytes=MIB,
-                    receive=lambda piece: not pieces.append(piece),
+                    receiver=Taking(lambda piece: not pieces.append(piece)),
                 )
             )
             for n in range(300)

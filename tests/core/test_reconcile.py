@@ -565,7 +565,7 @@ def test_the_feeds_ttl_and_max_age_are_floors():
 )
 def test_validators_are_sent_but_once_a_day(last_full_at, sent):
     feed = replace(FEED, last_full_at=last_full_at)
-    assert reconcile.to_send(feed, now=NOW) == (FEED.validators if sent else Validators())
+    assert reconcile.is_full_due(feed, now=NOW) == (not sent)
 
 
 def test_a_failure_keeps_all_that_is_known():

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from databases import IMPATIENT
 from sqlalchemy import Connection
 
-from monitor.adapters.store import polls, schema, work
+from monitor.adapters.store import catalogue, polls, schema, work
 from monitor.adapters.store.database import Database, connect
 from monitor.core.lifecycle import Status
 from monitor.core.model import (
@@ -72,7 +72,13 @@ def configure(database: Database, *names: str, now: datetime = NOON) -> None:
 
 
 def lease_feeds(database: Database, **changes: Any) -> list[Feed]:
-    wanted = {"least": {NAME: 5 * MINUTE}, "now": NOON, "token": "poll", "limit": 8}
+    wanted = {
+        "least": {NAME: 5 * MINUTE},
+        "now": NOON,
+        "token": "poll",
+        "limit": 8,
+        "per_origin": 8,
+    }
     wanted = {"due_by": changes.get("now", NOON), "lease_for": LEASE, **wanted, **changes}
     return database.write(polls.lease_feeds, **wanted)
 
@@ -94,7 +100,7 @@ def record(database: Database, *episodes: NewEpisode, now: datetime = NOON) -> l
     configure(database, now=now)
     (feed,) = lease_feeds(database, now=now, token="record")
     assert database.write(polls.commit_poll, planned(feed, *episodes, now=now), None, now=now)
-    known = database.read(polls.known, feed)
+    known = database.read(catalogue.known, feed.id)
     return [known.aliases["guid", episode.observed.guid] for episode in episodes]
 
 

@@ -24,7 +24,7 @@ from recorded import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from monitor.adapters.store import polls
+from monitor.adapters.store import catalogue, polls
 from monitor.core import problems
 from monitor.core.lifecycle import Status
 from monitor.core.model import Alias, EpisodeChange, PollPlan, Validators
@@ -128,7 +128,7 @@ def test_an_alias_leads_to_the_episode_that_was_known(database):
     feed = lease_again(database)
     plan = planned(feed, aliases=(Alias(episode_id, "guid", "moved"),))
     assert database.write(polls.commit_poll, plan, None, now=NOON)
-    aliases = database.read(polls.known, feed).aliases
+    aliases = database.read(catalogue.known, feed.id).aliases
     assert aliases["guid", "moved"] == aliases["guid", "substack:post:1"] == episode_id
 
 
@@ -140,7 +140,7 @@ def test_changed_facts_are_written_and_former_titles_kept(database):
         change = EpisodeChange(episode_id, seen, ("title", "published_at"))
         plan = planned(feed, changed=(change,))
         assert database.write(polls.commit_poll, plan, None, now=NOON)
-    known = database.read(polls.known, feed).episodes[episode_id]
+    known = database.read(catalogue.known, feed.id).episodes[episode_id]
     assert (known.title, known.published_at, known.duration_s) == ("Third", NOON, 4500)
     assert find(database, episode_id).episode.former_titles == ("Episode 1", "Second")
     assert "noon" in rows(database)["episodes"][0]
@@ -151,7 +151,7 @@ def test_a_change_of_other_facts_leaves_title_and_date_alone(database):
     feed = lease_again(database)
     change = EpisodeChange(episode_id, observed(1, title="x", duration_s=None), ("duration_s",))
     assert database.write(polls.commit_poll, planned(feed, changed=(change,)), None, now=NOON)
-    known = database.read(polls.known, feed).episodes[episode_id]
+    known = database.read(catalogue.known, feed.id).episodes[episode_id]
     assert (known.title, known.duration_s) == ("Episode 1", None)
     assert find(database, episode_id).episode.former_titles == ()
 
@@ -161,7 +161,7 @@ def test_what_vanishes_and_returns_is_marked_so(database):
     for changes, present in (({"vanished": (one,)}, False), ({"returned": (one,)}, True)):
         feed = lease_again(database)
         assert database.write(polls.commit_poll, planned(feed, **changes), None, now=NOON)
-        known = database.read(polls.known, feed).episodes
+        known = database.read(catalogue.known, feed.id).episodes
         assert (known[one].present, known[two].present) == (present, True)
 
 
@@ -194,7 +194,7 @@ def test_a_changed_address_keeps_identity_and_drops_what_belongs_to_the_old_one(
     assert not database.write(polls.commit_poll, late, None, now=NOON)
     (feed,) = lease_feeds(database)
     assert (feed.url, feed.validators) == ("https://elsewhere.example/feed", Validators())
-    assert set(database.read(polls.known, feed).episodes) == {episode_id}
+    assert set(database.read(catalogue.known, feed.id).episodes) == {episode_id}
 
 
 def test_a_changed_slug_keeps_the_validators(database):

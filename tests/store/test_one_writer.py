@@ -36,6 +36,7 @@ from recorded import (
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from monitor.adapters.store import (
+    editions,
     events,
     freezing,
     leases,
@@ -50,7 +51,7 @@ from monitor.adapters.store.database import Database, connect
 from monitor.adapters.store.freezing import Freeze
 from monitor.core import problems
 from monitor.core.lifecycle import Status
-from monitor.core.model import Observation, Post
+from monitor.core.model import Edition, Observation, Post
 from monitor.core.problems import Kind
 
 ROOT = Path(__file__).parents[2]
@@ -202,10 +203,18 @@ def stock(request, tmp_path_factory):
         stock.database.close()
 
 
+EDITION = Edition(
+    (b"m" * 12,), (b"d" * 12,), alone=True, calm=1, body_bytes=9, wire_bytes=5, wire_digest=None
+)
 LATER = {"now": NOON + DAY, "due_by": NOON + DAY, "token": "b", "lease_for": MINUTE, "limit": 9}
 VERBS: dict[str, Callable[[sa.Connection, Stock], object]] = {
     "configure": lambda c, _: polls.configure(c, [("another", URL, SLUG)], NOON),
-    "lease_feeds": lambda c, _: polls.lease_feeds(c, least={"spare": MINUTE}, **LATER),
+    "lease_feeds": lambda c, _: polls.lease_feeds(
+        c, least={"spare": MINUTE}, per_origin=9, **LATER
+    ),
+    "put_back": lambda c, s: polls.put_back(c, [s.feed]),
+    "commit_polls": lambda c, s: polls.commit_polls(c, [planned(s.feed)]),
+    "write_edition": lambda c, s: editions.write(c, s.feed.id, EDITION, None),
     "commit_poll": lambda c, s: polls.commit_poll(c, planned(s.feed, new(9)), s.problem, now=NOON),
     "mark_due": lambda c, _: polls.mark_due(c, ["spare"], NOON + DAY),
     "void_all": lambda c, _: leases.void_all(c),

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from recorded import NOON, becoming, event, find, lease_feeds, new, record
 from sqlalchemy.exc import IntegrityError
 
-from monitor.adapters.store import events, polls, schema, work
+from monitor.adapters.store import catalogue, events, schema, work
 from monitor.adapters.store.database import connect
 from monitor.core.lifecycle import Status
 from monitor.core.model import LogEvent
@@ -80,7 +80,7 @@ def test_an_episode_comes_back_as_it_was_recorded(database):
         database, replace(seen, aliases=seen.aliases[:2], status=Status.HELD, reason="bulk")
     )
     feed = lease_feeds(database, due_by=NOON + timedelta(days=1))[0]
-    known = database.read(polls.known, feed).episodes[episode_id]
+    known = database.read(catalogue.known, feed.id).episodes[episode_id]
     assert (known.title, known.duration_s) == (seen.observed.title, None)
     assert known.audio_bytes == 5_000_000_000
     assert known.present is True

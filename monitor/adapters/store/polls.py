@@ -6,24 +6,13 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from monitor.adapters.store import events, schema
+from monitor.adapters.address import origin
+from monitor.adapters.store import catalogue, editions, events, schema
 from monitor.adapters.store.leases import clock, lease_expired
-from monitor.core.lifecycle import Status
-from monitor.core.model import (
-    Alias,
-    EpisodeChange,
-    Feed,
-    Known,
-    KnownEpisode,
-    NewEpisode,
-    PollPlan,
-    Validators,
-)
+from monitor.core.model import Feed, PollPlan, Validators
 from monitor.core.problems import ProblemUpdate, recover
 
 P = schema.podcasts.c
-EP = schema.episodes.c
-A = schema.aliases.c
 
 
 def configure(conn: Connection, podcasts: Sequence[tuple[str, str, str]], now: datetime) -> None:
@@ -41,10 +30,12 @@ def configure(conn: Connection, podcasts: Sequence[tuple[str, str, str]], now: d
         row = known.get(name)
         if row is None:
             fresh = {"name": name, "url": url, "slug": slug, "configured": True}
-            conn.execute(sa.insert(schema.podcasts).values(**fresh, next_poll_at=now))
-        elif (row.url, row.slug, row.configured) != (url, slug, True):
+            fresh |= {"origin": origin(url), "next_poll_at": now}
+            conn.execute(sa.insert(schema.podcasts).values(**fresh))
+        elif (row.url, row.slug, row.configured) != (url, slug, True) or row.origin is None:
             changed = {"url": url, "slug": slug, "configured": True}
-            if row.url != url:
+            if row.url != url or row.origin is None:
+                changed |= {"origin": origin(url), "adopted": None, "moved_to": None}
                 changed |= {"etag": None, "last_modified": None, "next_poll_at": now}
                 changed |= {"lease": None, "leased_until": None}  # what it answers comes too late
             conn.execute(sa.update(schema.podcasts).where(P.id == row.id).values(changed))
@@ -59,32 +50,48 @@ def lease_feeds(
     token: str,
     lease_for: timedelta,
     limit: int,
+    per_origin: int,
 ) -> list[Feed]:
-    """Claim feeds that are due, longest overdue first.
+    """Claim feeds that are due, longest overdue first, so many of one origin at most.
 
     *least* is each podcast's least interval: the next poll is put off by it here, before the
     first byte is sent, so that a crash costs one poll and a crash loop is no storm.
     """
     at = clock(conn, now)
-    query = (
-        sa.select(schema.podcasts)
+    rank = sa.func.row_number().over(partition_by=P.origin, order_by=P.next_poll_at)
+    due = (
+        sa.select(P.id, rank.label("rank"))
         .where(P.configured, P.name.in_(least), P.next_poll_at <= due_by)
         .where(lease_expired(P.leased_until, at))
+        .subquery()
+    )
+    query = (
+        sa.select(schema.podcasts)
+        .join(due, due.c.id == P.id)
+        .where(due.c.rank <= per_origin)
         .order_by(P.next_poll_at)
         .limit(limit)
     )
     feeds = [_feed(row, token) for row in conn.execute(query)]
-    for feed in feeds:
+    if feeds:
         conn.execute(
             sa.update(schema.podcasts)
-            .where(P.id == feed.id)
-            .values(
-                lease=token,
-                leased_until=at + lease_for,
-                next_poll_at=now + least[feed.podcast],
-            )
+            .where(P.id == sa.bindparam("feed"))
+            .values(lease=token, leased_until=at + lease_for, next_poll_at=sa.bindparam("least")),
+            [{"feed": feed.id, "least": now + least[feed.podcast]} for feed in feeds],
         )
     return feeds
+
+
+def put_back(conn: Connection, feeds: Sequence[Feed]) -> None:
+    """Give leases back unused. The feeds come due again after their least interval."""
+    for token in {feed.lease for feed in feeds}:
+        ids = [feed.id for feed in feeds if feed.lease == token]
+        conn.execute(
+            sa.update(schema.podcasts)
+            .where(P.id.in_(ids), P.lease == token)
+            .values(lease=None, leased_until=None)
+        )
 
 
 def _feed(row: sa.Row[tuple[object, ...]], token: str) -> Feed:
@@ -94,6 +101,9 @@ def _feed(row: sa.Row[tuple[object, ...]], token: str) -> Feed:
         url=row.url,
         next_poll_at=row.next_poll_at,
         validators=Validators(row.etag, row.last_modified),
+        adopted=row.adopted,
+        moved_to=row.moved_to,
+        moved_since=row.moved_since,
         failures=row.failures,
         reason=row.reason,
         last_attempt_at=row.last_attempt_at,
@@ -107,24 +117,22 @@ def _feed(row: sa.Row[tuple[object, ...]], token: str) -> Feed:
     )
 
 
-def known(conn: Connection, feed: Feed) -> Known:
-    """Return a podcast's recorded episodes with every key of each."""
-    columns = (
-        EP.id,
-        EP.guid,
-        EP.title,
-        EP.audio_url,
-        EP.duration_s,
-        EP.published_at,
-        EP.present,
-        EP.audio_bytes,
-    )
-    rows = conn.execute(sa.select(*columns).where(EP.podcast_id == feed.id))
-    keys = conn.execute(sa.select(A.kind, A.value, A.episode_id).where(A.podcast_id == feed.id))
-    return Known(
-        {row.id: KnownEpisode(*row) for row in rows},
-        {(row.kind, row.value): row.episode_id for row in keys},
-    )
+def commit_polls(conn: Connection, plans: Sequence[PollPlan]) -> set[int]:
+    """Write plans that change nothing but their feeds and editions, all in this transaction.
+
+    Returns the ids of the feeds whose lease was still ours; of the others nothing is written.
+    """
+    leases = sa.select(P.id, P.lease).where(P.id.in_([plan.feed.id for plan in plans]))
+    held = {(row.id, row.lease) for row in conn.execute(leases)}
+    ours = [plan for plan in plans if (plan.feed.id, plan.feed.lease) in held]
+    if ours:
+        columns: dict[str, object] = {name: sa.bindparam(name) for name in _state(ours[0].feed)}
+        update = sa.update(schema.podcasts).where(P.id == sa.bindparam("feed")).values(columns)
+        conn.execute(update, [{"feed": plan.feed.id, **_state(plan.feed)} for plan in ours])
+    for plan in ours:
+        if plan.edition is not None:
+            editions.write(conn, plan.feed.id, plan.edition, plan.reading)
+    return {plan.feed.id for plan in ours}
 
 
 def commit_poll(
@@ -132,115 +140,41 @@ def commit_poll(
 ) -> bool:
     """Write a whole plan. False, and nothing written: the lease is no longer ours."""
     feed = plan.feed
-    written = conn.execute(
-        sa.update(schema.podcasts)
-        .where(P.id == feed.id, P.lease == feed.lease)
-        .values(
-            etag=feed.validators.etag,
-            last_modified=feed.validators.last_modified,
-            failures=feed.failures,
-            reason=feed.reason,
-            last_attempt_at=feed.last_attempt_at,
-            last_ok_at=feed.last_ok_at,
-            last_new_at=feed.last_new_at,
-            last_full_at=feed.last_full_at,
-            baseline_at=feed.baseline_at,
-            suspect=feed.suspect,
-            suspect_at=feed.suspect_at,
-            next_poll_at=feed.next_poll_at,
-            leased_until=None,
-            lease=None,
-        )
-    )
-    if written.rowcount != 1:
+    if not commit_polls(conn, [plan]):
         return False
-    for episode in plan.new:
-        _insert(conn, feed.id, episode, now)
-    _add_aliases(conn, feed.id, plan.aliases, now)
+    catalogue.insert(conn, feed.id, plan.new, now)
+    catalogue.add_aliases(conn, feed.id, plan.aliases, now)
     for change in plan.changed:
-        _change(conn, change)
-    _set_present(conn, plan.vanished, present=False)
-    _set_present(conn, plan.returned, present=True)
+        catalogue.change(conn, change)
+    catalogue.set_present(conn, plan.vanished, present=False)
+    catalogue.set_present(conn, plan.returned, present=True)
     events.append(conn, plan.events, now)
     events.write_problems(conn, [problem], now)
     return True
 
 
-def _insert(conn: Connection, podcast_id: int, episode: NewEpisode, now: datetime) -> None:
-    """Write an episode, its keys and its first request: discovered and wanted, or neither."""
-    seen = episode.observed
-    inserted = conn.execute(
-        sa.insert(schema.episodes)
-        .values(
-            podcast_id=podcast_id,
-            guid=seen.guid,
-            post_id=seen.post_id,
-            link=seen.link,
-            title=seen.title,
-            former_titles=[],
-            audio_url=seen.audio_url,
-            audio_bytes=seen.audio_bytes,
-            duration_s=seen.duration_s,
-            published_at=seen.published_at,
-            published_raw=seen.published_raw,
-            first_seen_at=now,
-            present=True,
-            next_track_at=episode.next_track_at,
-        )
-        .returning(EP.id)
-    )
-    episode_id: int = inserted.scalar_one()
-    keys = [Alias(episode_id, kind, value) for kind, value in episode.aliases]
-    _add_aliases(conn, podcast_id, keys, now)
-    conn.execute(
-        sa.insert(schema.requests).values(
-            episode_id=episode_id,
-            generation=1,
-            newest=True,
-            epoch=0,
-            status=Status(episode.status).value,
-            reason=episode.reason,
-            attempts=0,
-            next_attempt_at=now,
-            created_at=now,
-            outcome_unknown=False,
-            reasks=0,
-            same_count=0,
-        )
-    )
-
-
-def _add_aliases(
-    conn: Connection, podcast_id: int, aliases: Sequence[Alias], now: datetime
-) -> None:
-    rows = [
-        {
-            "podcast_id": podcast_id,
-            "kind": alias.kind,
-            "value": alias.value,
-            "episode_id": alias.episode_id,
-            "added_at": now,
-        }
-        for alias in aliases
-    ]
-    if rows:
-        conn.execute(sa.insert(schema.aliases), rows)
-
-
-def _change(conn: Connection, change: EpisodeChange) -> None:
-    values = {name: getattr(change.observed, name) for name in change.fields}
-    if "published_at" in values:
-        values["published_raw"] = change.observed.published_raw
-    if "title" in values:  # the slug may follow the old title or the new one: keep both
-        query = sa.select(EP.title, EP.former_titles).where(EP.id == change.episode_id)
-        before = conn.execute(query).one()
-        values["former_titles"] = [*before.former_titles, before.title]
-    conn.execute(sa.update(schema.episodes).where(EP.id == change.episode_id).values(values))
-
-
-def _set_present(conn: Connection, ids: Sequence[int], *, present: bool) -> None:
-    for episode_id in ids:
-        conn.execute(sa.update(schema.episodes).where(EP.id == episode_id).values(present=present))
+def _state(feed: Feed) -> dict[str, object]:
+    """Return what a poll leaves of a feed's state, and its lease given back."""
+    return {
+        "origin": origin(feed.adopted or feed.url),
+        "adopted": feed.adopted,
+        "moved_to": feed.moved_to,
+        "moved_since": feed.moved_since,
+        "etag": feed.validators.etag,
+        "last_modified": feed.validators.last_modified,
+        "failures": feed.failures,
+        "reason": feed.reason,
+        "last_attempt_at": feed.last_attempt_at,
+        "last_ok_at": feed.last_ok_at,
+        "last_new_at": feed.last_new_at,
+        "last_full_at": feed.last_full_at,
+        "baseline_at": feed.baseline_at,
+        "suspect": feed.suspect,
+        "suspect_at": feed.suspect_at,
+        "next_poll_at": feed.next_poll_at,
+        "leased_until": None,
+        "lease": None,
+    }
 
 
 def mark_due(conn: Connection, names: Sequence[str], now: datetime) -> None:

@@ -43,6 +43,7 @@ podcasts = sa.Table(
     sa.Column("slug", sa.Text, nullable=False),  # Stenobird's
     sa.Column("url", sa.Text, nullable=False),
     sa.Column("configured", sa.Boolean, nullable=False),  # False: rows kept, not polled
+    sa.Column("origin", sa.Text),  # of the address that is polled; set when a daemon starts
     sa.Column("adopted", sa.Text),  # polled instead of the url
     sa.Column("moved_to", sa.Text),
     sa.Column("moved_since", UtcDateTime),

@@ -10,6 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("podcasts", sa.Column("origin", sa.Text(), nullable=True))
     op.add_column("podcasts", sa.Column("adopted", sa.Text(), nullable=True))
     op.add_column("podcasts", sa.Column("moved_to", sa.Text(), nullable=True))
     op.add_column("podcasts", sa.Column("moved_since", sa.DateTime(timezone=True), nullable=True))

@@ -1,0 +1,94 @@
+"""A feed's body, from the wire to what it says."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from tempfile import SpooledTemporaryFile
+from types import TracebackType
+from typing import IO, Self
+
+from monitor.adapters.body import SHORT_BYTES, Body
+from monitor.adapters.sandbox import read_apart
+from monitor.core.cut import UncutError
+from monitor.core.model import Edition, Fetched, Reading
+from monitor.core.sweep import CALM, Sweep
+
+IN_MEMORY_BYTES = 1_048_576  # of a body on the wire; a longer one is kept in a temporary file
+CHUNK_BYTES = 65_536
+APART_S = 30.0  # for a whole document: the largest captured one takes 3 s
+
+Parse = Callable[
+    [Callable[[Reading | None], Reading], Reading | None], Awaitable[Reading]
+]  # off the loop
+
+
+class Reader:
+    """Receives a body: cuts it as it comes, and keeps what came in case it must be read whole."""
+
+    def __init__(
+        self, last: Callable[[], Awaitable[Edition | None]], *, head: bool = False
+    ) -> None:
+        """*last* returns what was read before; *head*: the document's head may be enough."""
+        self.sweep = Sweep(None, may_stop=False)
+        self._last = last
+        self._head = head
+        self._wire: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._wire is not None:
+            self._wire.close()
+
+    async def begin(self) -> bytes | None:
+        self._wire = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 - closed by __exit__
+        last = await self._last()
+        if last is None:
+            return None
+        long = last.wire_bytes > SHORT_BYTES and last.calm >= CALM and last.alone
+        self.sweep = Sweep(last, may_stop=self._head and long)
+        return last.wire_digest
+
+    def keep(self, chunk: bytes) -> None:
+        assert self._wire is not None
+        self._wire.write(chunk)
+
+    def take(self, piece: bytes) -> bool:
+        return self.sweep.take(piece)
+
+    def end(self) -> None:
+        self.sweep.finish()
+
+    def wire(self) -> Iterator[bytes]:
+        """Yield again what came on the wire, as far as it came."""
+        if self._wire is None:
+            return
+        self._wire.seek(0)
+        while chunk := self._wire.read(CHUNK_BYTES):
+            yield chunk
+
+    def whole(self, fetched: Fetched) -> Iterator[bytes]:
+        """Yield the body again, unzipped."""
+        body = Body("gzip" if fetched.gzipped else "", max_bytes=fetched.body_bytes)
+        for chunk in self.wire():
+            yield from body.feed(chunk)
+        yield from body.finish()
+
+
+async def read(
+    reader: Reader, fetched: Fetched, before: Reading | None, *, parse: Parse
+) -> Reading | None:
+    """Return what a document says; None if only its head came, and that is not enough.
+
+    What cannot be cut is parsed in a process of its own. Raises ParseError.
+    """
+    with suppress(UncutError):
+        return await parse(reader.sweep.read, before)
+    if not fetched.complete:
+        return None
+    return await read_apart(reader.whole(fetched), deadline_s=APART_S)
