@@ -112,7 +112,7 @@ def _problem(problem: Problem) -> Finding:
 
 async def _document(config: Config, http: Http, podcast: Podcast) -> Document | str:
     """GET a feed, unconditionally, and read it; nothing is recorded. A text: why it cannot be."""
-    with Reader(_nothing) as reader:
+    with Reader(None) as reader:
         outcome = await fetch(
             http,
             podcast.feed,
@@ -133,10 +133,6 @@ async def _document(config: Config, http: Http, podcast: Podcast) -> Document | 
             return str(error)
     assert reading is not None  # nothing was known, so nothing was left out
     return document_of(reading)
-
-
-async def _nothing() -> None:
-    return None
 
 
 async def _at_once(sweep: Callable[[Reading | None], Reading], before: Reading | None) -> Reading:

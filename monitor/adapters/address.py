@@ -3,6 +3,8 @@
 Read by httpx, which also sends: two readers of one crafted address could disagree on its host.
 """
 
+from functools import lru_cache
+
 import httpx
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -10,6 +12,10 @@ MAX_PORT = 65_535
 MAX_LABEL_BYTES = 63  # RFC 1035, section 2.3.4; Python raises where the resolver would say no
 
 
+REMEMBERED = 1024  # addresses; to read one costs as much as a tenth of a request
+
+
+@lru_cache(REMEMBERED)
 def origin(url: str) -> str:
     """Return scheme, host and port of an address (RFC 6454), to compare and to pace by.
 
@@ -31,6 +37,22 @@ def origin(url: str) -> str:
 def _is_host(host: bytes) -> bool:
     labels = host.removesuffix(b".").split(b".")
     return all(0 < len(label) <= MAX_LABEL_BYTES for label in labels)
+
+
+@lru_cache(REMEMBERED)
+def addressed(url: str) -> tuple[httpx.URL, httpx.BasicAuth | None]:
+    """Return an address without what stands before an @, and that as the header it means.
+
+    httpx and aiohttp would each write it, and aiohttp then refuses.
+
+    Raises:
+        ValueError: the address cannot be sent.
+    """
+    address = httpx.URL(url)
+    if not address.userinfo:
+        return address, None
+    auth = httpx.BasicAuth(address.username, address.password)
+    return address.copy_with(userinfo=b""), auth
 
 
 def is_http(url: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Protocol, Self
 
 import httpx
 
-from monitor.adapters.address import is_http, origin, redirect_target
+from monitor.adapters.address import addressed, is_http, origin, redirect_target
 from monitor.adapters.body import Body
 from monitor.adapters.engine import open_client, send
 from monitor.adapters.failure import TROUBLE, Failed, UnsendableError, failure
@@ -33,7 +33,7 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 class Receiver(Protocol):
     """What is done with a 200's body as it comes."""
 
-    async def begin(self) -> bytes | None:
+    def begin(self) -> bytes | None:
         """Get ready; return the digest of the last body, if the same one is not wanted again."""
 
     def keep(self, chunk: bytes) -> None:
@@ -183,6 +183,8 @@ class Http:
             try:
                 if response.status_code == 200 and method == "GET":
                     return await _received(response, bounds)
+                if response.status_code == 304:  # it has no body: RFC 9110, section 15.4.5
+                    return Answer(304, response.headers)
                 kept = await _kept(response, within_s=(ends_at - clock()) / 2)
                 return Answer(response.status_code, response.headers, kept)
             finally:
@@ -193,14 +195,14 @@ class Http:
     ) -> httpx.Response:
         """Send a request that says *headers*, and of us: no cookies, no referrer, gzip only."""
         ours = {"User-Agent": self._user_agent, "Accept-Encoding": "gzip"}
-        said = httpx.Headers()
+        said: dict[
+            str, tuple[str, str]
+        ] = {}  # by lower-case name: of two layers the later one wins
+        for layer in ({"Accept": "*/*"}, *headers, ours):
+            said |= {name.lower(): (name, value) for name, value in layer.items()}
         try:
-            for layer in ({"Accept": "*/*"}, *headers, ours):  # a later one wins, in any case
-                said.update(layer)
-            address = httpx.URL(url)
-            # httpx and aiohttp would each write what stands before an @, and aiohttp then refuses.
-            auth = httpx.BasicAuth(address.username, address.password) if address.userinfo else None
-            request = httpx.Request(method, address.copy_with(userinfo=b""), headers=said)
+            address, auth = addressed(url)
+            request = httpx.Request(method, address, headers=list(said.values()))
             return await send(self._client, request, auth)
         except ValueError as error:
             raise UnsendableError from error
@@ -213,7 +215,7 @@ class _Keeping:
         self.body = bytearray()
         self._most = most
 
-    async def begin(self) -> None:
+    def begin(self) -> None:
         return None
 
     def keep(self, chunk: bytes) -> None: ...
@@ -230,7 +232,7 @@ async def _received(response: httpx.Response, bounds: _Bounds) -> Answer:
     whole = _Keeping()
     receiver = bounds.receiver or whole
     encoding = response.headers.get("content-encoding", "")
-    body = Body(encoding, max_bytes=bounds.max_body_bytes, last=await receiver.begin())
+    body = Body(encoding, max_bytes=bounds.max_body_bytes, last=receiver.begin())
     complete = await _read(response, body, receiver)
     return Answer(
         200,

@@ -40,6 +40,8 @@ class Pacing:
         state.users += 1
         try:
             async with asyncio.timeout(self._patience_s) as wait, state.lock:
+                # At least once round the loop: it sees that an idle connection was closed, and a
+                # POST does not go down with it.
                 await asyncio.sleep(max(0.0, state.free_at - loop.time()))
                 state.free_at = loop.time() + self._interval_s
                 wait.reschedule(None)

@@ -151,22 +151,6 @@ class Reading:
     alone: bool  # every item has a guid: what one says does not depend on the others
 
 
-@dataclass(frozen=True, slots=True)
-class Edition:
-    """The last document of a feed that was read, as it was cut: what need not be read again.
-
-    A cache. Without it everything is read anew, and means the same.
-    """
-
-    marks: tuple[bytes, ...]  # of each item's bytes, in the document's order; see core.cut
-    digests: tuple[bytes, ...]  # of what is read of each item, in the same order
-    alone: bool  # as in Reading
-    calm: int  # whole documents in a row that were newest first and kept their items
-    body_bytes: int  # of the last whole document
-    wire_bytes: int
-    wire_digest: bytes | None  # of the same; None: too long, or not the last that was read
-
-
 # --- what we know ------------------------------------------------------------------------
 
 AliasKind = Literal["guid", "post_id", "link"]
@@ -182,6 +166,21 @@ class Alias:
 
 
 @dataclass(frozen=True, slots=True)
+class Edition:
+    """The last document of a feed that was read, as it was cut: what need not be read again.
+
+    A cache. Without it everything is read anew, and means the same.
+    """
+
+    marks: bytes  # of each item's bytes, in the document's order, joined; see core.cut
+    digests: bytes  # of what is read of each item, likewise
+    alone: bool  # as in Reading
+    calm: int  # whole documents in a row that were newest first and kept their items
+    body_bytes: int  # of the last whole document
+    wire_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Feed:
     """A podcast's polling state."""
 
@@ -190,6 +189,7 @@ class Feed:
     url: str  # as configured
     next_poll_at: datetime
     validators: Validators = Validators()
+    wire_digest: bytes | None = None  # of the last body, unless it was long or only its head came
     adopted: str | None = None  # where the feed has moved for good: polled instead of the url
     moved_to: str | None = None  # where it says that it has moved, until that is believed
     moved_since: datetime | None = None
@@ -203,6 +203,7 @@ class Feed:
     suspect: str | None = None  # digest of a set of guids that must be seen again to be believed
     suspect_at: datetime | None = None
     lease: str | None = None  # the token of the lease under which this value was read
+    edition: Edition | None = None  # what was read last
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,13 @@ def repeated(
     """Return the plan after a body in which every item is as it was."""
     healthy = _healthy(feed, now, [fetched.max_age], jitter, rules)
     last_full_at = now if fetched.complete else feed.last_full_at
-    return PollPlan(replace(healthy, validators=fetched.validators, last_full_at=last_full_at))
+    after = replace(
+        healthy,
+        validators=fetched.validators,
+        wire_digest=fetched.wire_digest,
+        last_full_at=last_full_at,
+    )
+    return PollPlan(after)
 
 
 def is_quiet(plan: PollPlan) -> bool:
@@ -119,6 +125,7 @@ def reconcile(
     after = replace(
         _healthy(feed, now, [fetched.max_age, document.ttl], jitter, rules),
         validators=fetched.validators,
+        wire_digest=fetched.wire_digest,
         baseline_at=feed.baseline_at or now,
         last_full_at=now if fetched.complete else feed.last_full_at,
         last_new_at=now if match.new else feed.last_new_at,

@@ -5,13 +5,22 @@ whether there is anything to read at all, and ``read`` parses no more than what 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from itertools import islice, pairwise
 
 from monitor.core import parse
-from monitor.core.cut import Cutter, Item, UncutError, check_costs
+from monitor.core.cut import (
+    DIGEST_BYTES,
+    MARK_BYTES,
+    NO_MARK,
+    Cutter,
+    Item,
+    UncutError,
+    check_costs,
+)
 from monitor.core.model import Edition, Fetched, ObservedEpisode, ParseError, Reading
 
 ENOUGH = 20  # known items in a row: what follows them is known too, in a feed that is calm
@@ -22,7 +31,7 @@ MAX_FRESH_BYTES = 16_777_216  # of items to be parsed here; more are parsed apar
 SLICE = 50  # items parsed at a time: so much memory, and the other threads' turn in between
 
 _ROOT = re.compile(rb"<((?:[\w.-]+:)?(?:rss|feed|RDF))[\s>]")
-_NO_EDITION = Edition((), (), alone=True, calm=0, body_bytes=0, wire_bytes=0, wire_digest=None)
+_NO_EDITION = Edition(b"", b"", alone=True, calm=0, body_bytes=0, wire_bytes=0)
 
 
 class Sweep:
@@ -35,8 +44,12 @@ class Sweep:
         self.uncut = False  # it is to be read whole
         self.complete = False
         self.items: list[Item] = []
-        self._cutter = Cutter(dict(zip(self.last.marks, self.last.digests, strict=True)))
-        self._known = frozenset(self.last.digests)
+        self._before = _split(self.last.digests, DIGEST_BYTES)
+        self._known = frozenset(self._before)
+        marks = _split(self.last.marks, MARK_BYTES)
+        by_mark = dict(zip(marks, self._before, strict=True))
+        by_mark.pop(NO_MARK, None)
+        self._cutter = Cutter(by_mark)
         self._may_stop = may_stop
         self._taken = 0  # bytes
         self._fresh_bytes = 0
@@ -47,36 +60,38 @@ class Sweep:
     def take(self, piece: bytes) -> bool:
         """Take the next piece of the document; return whether more is wanted."""
         self._taken += len(piece)
-        return self.uncut or (self._add(self._cutter.feed(piece)) and not self._is_enough())
+        return self.uncut or (
+            self._add(partial(self._cutter.feed, piece)) and not self._is_enough()
+        )
 
     def finish(self) -> None:
         """Take the end of the document."""
         self.complete = True
-        if not self.uncut and self._add(self._cutter.finish()):
+        if not self.uncut and self._add(self._cutter.finish):
             try:
                 parse.check_whole(b"".join(self._cutter.frame))
             except ParseError as error:
                 self.refusal = error
 
-    def _add(self, items: Iterator[Item]) -> bool:
+    def _add(self, cut: Callable[[], list[Item]]) -> bool:
         """Take items; return whether the document is still worth reading."""
         try:
-            for cut in items:
-                self._add_item(cut)
+            for item in cut():
+                self._add_item(item)
         except UncutError:
             self.uncut = True
         except ParseError as error:
             self.refusal = error
         return self.refusal is None
 
-    def _add_item(self, cut: Item) -> None:
-        self.items.append(cut)
-        if cut.digest not in self._known:
+    def _add_item(self, item: Item) -> None:
+        self.items.append(item)
+        if item.digest not in self._known:
             self._run, self._run_began = 0, self._taken
-            self._fresh_bytes += len(cut.text or b"")
+            self._fresh_bytes += len(item.text or b"")
             if self._fresh_bytes > MAX_FRESH_BYTES:
                 raise UncutError
-        elif self.last.digests[self._in_order : self._in_order + 1] == (cut.digest,):
+        elif self._in_order < len(self._before) and self._before[self._in_order] == item.digest:
             self._in_order += 1
             self._run += 1
         else:  # it was elsewhere: nothing can be said of what was not read
@@ -92,12 +107,16 @@ class Sweep:
     @property
     def repeats(self) -> bool:
         """Whether nothing in it is new, and in a complete one nothing is missing."""
-        if self.uncut or self.refusal:
+        if self.uncut or self.refusal or not self._before:
             return False
-        digests = tuple(cut.digest for cut in self.items)
-        return digests == (
-            self.last.digests if self.complete else self.last.digests[: len(digests)]
-        )
+        if self.complete and len(self.items) != len(self._before):
+            return False
+        return self._in_order == len(self.items)
+
+    @property
+    def last_items(self) -> int:
+        """How many items the last document had."""
+        return len(self._before)
 
     def read(self, before: Reading | None) -> Reading:
         """Return what the document says; *before* is what the last one said.
@@ -110,7 +129,7 @@ class Sweep:
         """
         if self.refusal:
             raise self.refusal
-        known = dict(zip(self.last.digests, before.items, strict=True)) if before else {}
+        known = dict(zip(self._before, before.items, strict=True)) if before else {}
         if self.uncut or not (self.last.alone and known.keys() >= self._known):
             raise UncutError
         fresh = {c.digest: c.text for c in self.items if c.digest not in known and c.text}
@@ -118,7 +137,7 @@ class Sweep:
         known |= read
         items = [known[cut.digest] for cut in self.items]
         if not self.complete:
-            items += [known[digest] for digest in self.last.digests[self._in_order :]]
+            items += [known[digest] for digest in self._before[self._in_order :]]
             return replace(before, items=tuple(items)) if before else channel
         return replace(channel, items=tuple(items))
 
@@ -148,34 +167,36 @@ class Sweep:
 
         One that could not be cut is remembered by its bytes on the wire alone.
         """
-        marks = tuple(cut.mark for cut in self.items)
-        digests = tuple(cut.digest for cut in self.items)
+        marks = b"".join(item.mark for item in self.items)
+        digests = b"".join(item.digest for item in self.items)
         if not self.complete:
-            rest = slice(self._in_order, None)
-            return replace(
-                self.last,
-                marks=marks + self.last.marks[rest],
-                digests=digests + self.last.digests[rest],
-                wire_digest=None,
-            )
-        if self.uncut or (read is not None and len(read.items) != len(marks)):
-            marks, digests, read = (), (), None
+            marks += self.last.marks[self._in_order * MARK_BYTES :]
+            digests += self.last.digests[self._in_order * DIGEST_BYTES :]
+            return replace(self.last, marks=marks, digests=digests)
+        if self.uncut or (read is not None and len(read.items) != len(self.items)):
+            return _NO_EDITION
+        calm = min(self.last.calm + 1, CALM) if self._is_calm(read) else 0
+        if (marks, digests, calm) == (self.last.marks, self.last.digests, self.last.calm):
+            return self.last
         return Edition(
             marks,
             digests,
             alone=self.last.alone if read is None else read.alone,
-            calm=self.last.calm + 1 if self._is_calm(digests, read) else 0,
+            calm=calm,
             body_bytes=fetched.body_bytes,
             wire_bytes=fetched.wire_bytes,
-            wire_digest=fetched.wire_digest,
         )
 
-    def _is_calm(self, digests: tuple[bytes, ...], read: Reading | None) -> bool:
+    def _is_calm(self, read: Reading | None) -> bool:
         """Return whether the document is newest first and has kept nine of ten of its items."""
         if read is None:
-            return bool(digests) and self.last.calm > 0  # the same as the last one
-        kept = len(self._known & set(digests))
+            return self.last.calm > 0  # it is the same as the last one
+        kept = len(self._known.intersection(item.digest for item in self.items))
         return kept * 10 >= len(self._known) * 9 and _newest_first(read.items)
+
+
+def _split(joined: bytes, size: int) -> list[bytes]:
+    return [joined[at : at + size] for at in range(0, len(joined), size)]
 
 
 def _newest_first(items: Iterable[ObservedEpisode | None]) -> bool:

@@ -27,6 +27,7 @@ from monitor.core.model import (
     iso,
 )
 from monitor.core.problems import Kind, Problem, ProblemUpdate
+from monitor.core.sweep import Sweep
 from monitor.jobs.context import Context
 from monitor.jobs.reading import Reader, read
 
@@ -69,7 +70,7 @@ async def _visit(ctx: Context, feed: Feed, *, head: bool) -> Visit | None:
     full = reconcile.is_full_due(feed, now=ctx.now())
     validators = Validators() if full else feed.validators
     head = head and not full
-    with Reader(partial(ctx.read, editions.edition, feed.id), head=head) as reader:
+    with Reader(feed.edition, feed.wire_digest, head=head) as reader:
         outcome = await fetch(
             ctx.http,
             feed.adopted or feed.url,
@@ -89,7 +90,7 @@ async def _visit(ctx: Context, feed: Feed, *, head: bool) -> Visit | None:
 
 
 async def _decide(ctx: Context, feed: Feed, outcome: FetchOutcome, reader: Reader) -> Visit | None:
-    rules, sweep = ctx.podcasts[feed.podcast].polling, reader.sweep
+    rules = ctx.podcasts[feed.podcast].polling
     match outcome:
         case FetchFailed():
             return _failed(ctx, feed, outcome, outcome)
@@ -97,12 +98,14 @@ async def _decide(ctx: Context, feed: Feed, outcome: FetchOutcome, reader: Reade
             jitter = ctx.chance()
             plan = reconcile.unchanged(feed, outcome, now=ctx.now(), jitter=jitter, rules=rules)
             return Visit(outcome, plan)
+    sweep = reader.sweep
     if feed.baseline_at and (outcome.repeated or sweep.repeats):
         plan = reconcile.repeated(feed, outcome, now=ctx.now(), jitter=ctx.chance(), rules=rules)
-        edition = None if outcome.repeated else sweep.edition(outcome, None)
-        edition = None if edition == sweep.last else edition
-        read = "same" if outcome.repeated else "cut" if outcome.complete else "head"
-        return Visit(outcome, replace(plan, edition=edition), read, len(sweep.last.digests))
+        edition = sweep.last if outcome.repeated else sweep.edition(outcome, None)
+        if edition != feed.edition:
+            plan = replace(plan, edition=edition)
+        how = "same" if outcome.repeated else _how(outcome, sweep)
+        return Visit(outcome, plan, how, sweep.last_items)
     return await _reconcile(ctx, feed, outcome, reader)
 
 
@@ -128,8 +131,13 @@ async def _reconcile(ctx: Context, feed: Feed, outcome: Fetched, reader: Reader)
     )
     if plan.feed.failures == 0:
         plan = replace(plan, edition=reader.sweep.edition(outcome, reading), reading=reading)
-    read_ = "whole" if reader.sweep.uncut else "cut" if outcome.complete else "head"
-    return Visit(outcome, plan, read_, document.items)
+    return Visit(outcome, plan, _how(outcome, reader.sweep), document.items)
+
+
+def _how(outcome: Fetched, sweep: Sweep) -> str:
+    if not outcome.complete:
+        return "head"
+    return "whole" if sweep.uncut else "cut"
 
 
 def _failed(ctx: Context, feed: Feed, outcome: FetchOutcome, failure: FetchFailed) -> Visit:

@@ -25,12 +25,13 @@ class Reader:
     """Receives a body: cuts it as it comes, and keeps what came in case it must be read whole."""
 
     def __init__(
-        self, last: Callable[[], Awaitable[Edition | None]], *, head: bool = False
+        self, last: Edition | None, last_digest: bytes | None = None, *, head: bool = False
     ) -> None:
-        """*last* returns what was read before; *head*: the document's head may be enough."""
-        self.sweep = Sweep(None, may_stop=False)
+        """*last* is what was read before; *head*: the document's head may be enough."""
         self._last = last
+        self._last_digest = last_digest
         self._head = head
+        self._sweep: Sweep | None = None
         self._wire: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -45,14 +46,19 @@ class Reader:
         if self._wire is not None:
             self._wire.close()
 
-    async def begin(self) -> bytes | None:
+    @property
+    def sweep(self) -> Sweep:
+        assert self._sweep is not None  # a body has begun
+        return self._sweep
+
+    def begin(self) -> bytes | None:
+        last, may_stop = self._last, False
+        if last is not None:
+            long = last.wire_bytes > SHORT_BYTES and last.calm >= CALM and last.alone
+            may_stop = self._head and long
+        self._sweep = Sweep(last, may_stop=may_stop)
         self._wire = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 - closed by __exit__
-        last = await self._last()
-        if last is None:
-            return None
-        long = last.wire_bytes > SHORT_BYTES and last.calm >= CALM and last.alone
-        self.sweep = Sweep(last, may_stop=self._head and long)
-        return last.wire_digest
+        return self._last_digest
 
     def keep(self, chunk: bytes) -> None:
         assert self._wire is not None

@@ -36,7 +36,7 @@ class Taking:
     def __init__(self, take: Callable[[bytes], bool]) -> None:
         self.take = take
 
-    async def begin(self) -> None:
+    def begin(self) -> None:
         return None
 
     def keep(self, chunk: bytes) -> None: ...

@@ -203,9 +203,7 @@ def stock(request, tmp_path_factory):
         stock.database.close()
 
 
-EDITION = Edition(
-    (b"m" * 12,), (b"d" * 12,), alone=True, calm=1, body_bytes=9, wire_bytes=5, wire_digest=None
-)
+EDITION = Edition(b"m" * 8, b"d" * 12, alone=True, calm=1, body_bytes=9, wire_bytes=5)
 LATER = {"now": NOON + DAY, "due_by": NOON + DAY, "token": "b", "lease_for": MINUTE, "limit": 9}
 VERBS: dict[str, Callable[[sa.Connection, Stock], object]] = {
     "configure": lambda c, _: polls.configure(c, [("another", URL, SLUG)], NOON),

@@ -7,27 +7,28 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
 from monitor.adapters.store import schema
-from monitor.core.cut import DIGEST_BYTES, MARK_BYTES, RULES
+from monitor.core.cut import RULES
 from monitor.core.model import Edition, Reading
 
 E = schema.editions.c
 READING = TypeAdapter(Reading)
 
 
-def edition(conn: Connection, podcast_id: int) -> Edition | None:
-    """Return what a podcast's last document was, if it was cut by the rules of this program."""
-    query = sa.select(schema.editions).where(E.podcast_id == podcast_id, E.rules == RULES)
-    row = conn.execute(query.with_only_columns(*(c for c in E if c is not E.reading))).one_or_none()
-    if row is None:
+COLUMNS = [column for column in E if column is not E.reading and column is not E.podcast_id]
+CURRENT = sa.and_(E.podcast_id == schema.podcasts.c.id, E.rules == RULES)  # to join by
+
+
+def of(row: sa.Row[tuple[object, ...]]) -> Edition | None:
+    """Return the edition in a row that has its columns; None where it was joined in vain."""
+    if row.marks is None:
         return None
     return Edition(
-        _split(row.marks, MARK_BYTES),
-        _split(row.digests, DIGEST_BYTES),
+        row.marks,
+        row.digests,
         row.alone,
         row.calm,
         row.body_bytes,
         row.wire_bytes,
-        row.wire_digest,
     )
 
 
@@ -42,13 +43,12 @@ def write(conn: Connection, podcast_id: int, new: Edition, read: Reading | None)
     """Replace what is recorded; where nothing was *read* anew, what the document said stays."""
     values: dict[str, object] = {
         "rules": RULES,
-        "marks": b"".join(new.marks),
-        "digests": b"".join(new.digests),
+        "marks": new.marks,
+        "digests": new.digests,
         "alone": new.alone,
         "calm": new.calm,
         "body_bytes": new.body_bytes,
         "wire_bytes": new.wire_bytes,
-        "wire_digest": new.wire_digest,
     }
     if read is not None:
         values["reading"] = zlib.compress(READING.dump_json(read), 1)
@@ -57,7 +57,3 @@ def write(conn: Connection, podcast_id: int, new: Edition, read: Reading | None)
     )
     if updated.rowcount == 0:
         conn.execute(sa.insert(schema.editions).values(podcast_id=podcast_id, **values))
-
-
-def _split(joined: bytes, size: int) -> tuple[bytes, ...]:
-    return tuple(joined[at : at + size] for at in range(0, len(joined), size))

@@ -36,7 +36,8 @@ def configure(conn: Connection, podcasts: Sequence[tuple[str, str, str]], now: d
             changed = {"url": url, "slug": slug, "configured": True}
             if row.url != url or row.origin is None:
                 changed |= {"origin": origin(url), "adopted": None, "moved_to": None}
-                changed |= {"etag": None, "last_modified": None, "next_poll_at": now}
+                changed |= {"etag": None, "last_modified": None, "wire_digest": None}
+                changed |= {"next_poll_at": now}
                 changed |= {"lease": None, "leased_until": None}  # what it answers comes too late
             conn.execute(sa.update(schema.podcasts).where(P.id == row.id).values(changed))
 
@@ -66,8 +67,9 @@ def lease_feeds(
         .subquery()
     )
     query = (
-        sa.select(schema.podcasts)
+        sa.select(schema.podcasts, *editions.COLUMNS)
         .join(due, due.c.id == P.id)
+        .outerjoin(schema.editions, editions.CURRENT)
         .where(due.c.rank <= per_origin)
         .order_by(P.next_poll_at)
         .limit(limit)
@@ -101,6 +103,7 @@ def _feed(row: sa.Row[tuple[object, ...]], token: str) -> Feed:
         url=row.url,
         next_poll_at=row.next_poll_at,
         validators=Validators(row.etag, row.last_modified),
+        wire_digest=row.wire_digest,
         adopted=row.adopted,
         moved_to=row.moved_to,
         moved_since=row.moved_since,
@@ -114,6 +117,7 @@ def _feed(row: sa.Row[tuple[object, ...]], token: str) -> Feed:
         suspect=row.suspect,
         suspect_at=row.suspect_at,
         lease=token,
+        edition=editions.of(row),
     )
 
 
@@ -162,6 +166,7 @@ def _state(feed: Feed) -> dict[str, object]:
         "moved_since": feed.moved_since,
         "etag": feed.validators.etag,
         "last_modified": feed.validators.last_modified,
+        "wire_digest": feed.wire_digest,
         "failures": feed.failures,
         "reason": feed.reason,
         "last_attempt_at": feed.last_attempt_at,

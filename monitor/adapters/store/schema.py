@@ -49,6 +49,7 @@ podcasts = sa.Table(
     sa.Column("moved_since", UtcDateTime),
     sa.Column("etag", sa.Text),
     sa.Column("last_modified", sa.Text),
+    sa.Column("wire_digest", sa.LargeBinary),  # of the last body
     sa.Column("failures", sa.Integer, nullable=False, default=0),
     sa.Column("reason", sa.Text),
     sa.Column("last_attempt_at", UtcDateTime),
@@ -75,7 +76,6 @@ editions = sa.Table(  # a cache: see model.Edition
     sa.Column("calm", sa.Integer, nullable=False),
     sa.Column("body_bytes", sa.BigInteger, nullable=False),
     sa.Column("wire_bytes", sa.BigInteger, nullable=False),
-    sa.Column("wire_digest", sa.LargeBinary),
 )
 
 episodes = sa.Table(

@@ -11,6 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("podcasts", sa.Column("origin", sa.Text(), nullable=True))
+    op.add_column("podcasts", sa.Column("wire_digest", sa.LargeBinary(), nullable=True))
     op.add_column("podcasts", sa.Column("adopted", sa.Text(), nullable=True))
     op.add_column("podcasts", sa.Column("moved_to", sa.Text(), nullable=True))
     op.add_column("podcasts", sa.Column("moved_since", sa.DateTime(timezone=True), nullable=True))
@@ -25,7 +26,6 @@ def upgrade() -> None:
         sa.Column("calm", sa.Integer(), nullable=False),
         sa.Column("body_bytes", sa.BigInteger(), nullable=False),
         sa.Column("wire_bytes", sa.BigInteger(), nullable=False),
-        sa.Column("wire_digest", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["podcast_id"], ["podcasts.id"], name="fk_editions_podcast_id"),
         sa.PrimaryKeyConstraint("podcast_id", name="pk_editions"),
     )
