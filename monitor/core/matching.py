@@ -7,12 +7,20 @@ appeared with what vanished in the same complete document, one to one.
 """
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
+from monitor.core.likeness import (
+    OF_WHAT_VANISHED,
+    Trait,
+    address_and_day,
+    address_and_title,
+    alike,
+    bare,
+    title_and_file,
+)
 from monitor.core.model import (
     Alias,
     AliasKind,
@@ -22,7 +30,6 @@ from monitor.core.model import (
     ObservedEpisode,
 )
 
-E = TypeVar("E", KnownEpisode, ObservedEpisode)
 Keys = tuple[tuple[AliasKind, str], ...]
 MIGRATION = 3  # this many guids replaced in one document is a host moving, not one edit
 
@@ -64,11 +71,6 @@ def match(known: Known, document: Document, *, now: datetime) -> Match:
         returned=tuple(i for i in matched if not known.episodes[i].present),
         migration=len(renamed) >= MIGRATION,
     )
-
-
-def bare(url: str) -> str:
-    """Return an address without its query and fragment, which some hosts change in every answer."""
-    return url.partition("#")[0].partition("?")[0]
 
 
 def kin(known: Known, document: Document, appeared: Iterable[ObservedEpisode]) -> frozenset[str]:
@@ -137,13 +139,17 @@ def _renamed(
 
     1. By post id.
     2. By link, where title, audio or date agree.
-    3. What appeared and what vanished in this document, by what the two have in common.
+    3. What appeared and what vanished in this document, by what the two have in common; where
+       there are several, by title and file name too: a host that moves may date nothing.
     4. By link alone, if its owner vanished only now. Some shows give a link to a whole season,
        and then it came to belong to that season's first episode.
 
-    What is dated after every known episode is news, and only a post id or an agreeing link can
-    make it an old one: a bulletin may have the title, the length and even the address of
-    yesterday's.
+    5. What was gone for longer, by its audio's address and its day together.
+    6. Where the feed replaced guids wholesale: what vanished with them, by address and title.
+
+    What is dated after every known episode is news, and only a post id, an agreeing link or the
+    last rule can make it an old one: a bulletin may have the title, the length and even the
+    address of yesterday's.
     """
     news = _news(known, appeared, now)
     renamed: dict[int, ObservedEpisode] = {}
@@ -160,12 +166,25 @@ def _renamed(
             if believed(known.episodes[owner], observed):
                 renamed[owner] = observed
 
+    def by_likeness(
+        before: Collection[KnownEpisode], *traits: Trait, but: Collection[str] = news
+    ) -> None:
+        waiting = {o.guid for o in left()}.difference(but)
+        gone = {*taken, *renamed}
+        renamed.update(alike(before, document.episodes, traits, waiting=waiting, taken=gone))
+
+    episodes = known.episodes.values()
+    last = [e for e in episodes if e.present]
     titles = _telling_titles(known)
     by_key("post_id", lambda _, __: True)
     by_key("link", lambda before, o: _agree(before, o, titles))
-    waiting = {o.guid for o in left()} - news
-    renamed |= _by_likeness(known, document.episodes, waiting=waiting, taken={*taken, *renamed})
+    by_likeness(last, *OF_WHAT_VANISHED)
+    if len(last) >= MIGRATION:
+        by_likeness(last, title_and_file)
     by_key("link", lambda before, o: before.present and o.guid not in news)
+    by_likeness(episodes, address_and_day)
+    if len(renamed) >= MIGRATION:
+        by_likeness(last, address_and_title, but=())
     return renamed
 
 
@@ -186,43 +205,6 @@ def _telling_titles(known: Known) -> Collection[str]:
     """Return the titles that tell one episode from the others; none where there are no others."""
     titles = Counter(e.title for e in known.episodes.values())
     return {t for t, count in titles.items() if t and count == 1} if len(titles) > 1 else ()
-
-
-def _by_likeness(
-    known: Known,
-    observed: Sequence[ObservedEpisode],
-    *,
-    waiting: Collection[str],
-    taken: Collection[int],
-) -> dict[int, ObservedEpisode]:
-    """Match the guids in *waiting* with what vanished; each step takes only unambiguous pairs.
-
-    A trait must be one episode's only, of all in the document and of all in the last one: the
-    title of every bulletin tells nothing of the one that is left over.
-    """
-    found: dict[int, ObservedEpisode] = {}
-    traits: tuple[Callable[[KnownEpisode | ObservedEpisode], Hashable], ...] = (
-        lambda e: bare(e.audio_url) or None,
-        lambda e: (e.title, e.published_at) if e.title and e.published_at else None,
-        lambda e: (e.title, e.duration_s) if e.title and e.duration_s else None,
-        lambda e: (e.title, e.published_at.date()) if e.title and e.published_at else None,
-    )
-    for trait in traits:
-        before = _unique((e for e in known.episodes.values() if e.present), trait)
-        left = {*waiting} - {o.guid for o in found.values()}
-        for value, episode in _unique(observed, trait).items():
-            vanished = before.get(value)
-            if vanished and vanished.id not in {*taken, *found} and episode.guid in left:
-                found[vanished.id] = episode
-    return found
-
-
-def _unique(episodes: Iterable[E], trait: Callable[[E], Hashable]) -> dict[Hashable, E]:
-    """Return the episodes by *trait*, without those that share theirs or have none."""
-    groups: dict[Hashable, list[E]] = defaultdict(list)
-    for episode in episodes:
-        groups[trait(episode)].append(episode)
-    return {t: group[0] for t, group in groups.items() if t is not None and len(group) == 1}
 
 
 def _learned(

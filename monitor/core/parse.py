@@ -8,7 +8,7 @@ says what an item means. Every rule, and the feed behind it, stands in ``docs/fe
 import codecs
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from io import BytesIO
 from typing import Any
@@ -25,6 +25,10 @@ MAX_TTL_MINUTES = 525_600  # a year
 _ROOT = re.compile(
     rb"<!--(?:.*?-->|.*)|<(?:!doctype\s+)?(?:[\w.-]+:)?(html|rss|feed|rdf|channel)(?=[\s/>])",
     re.IGNORECASE | re.DOTALL,
+)
+# An entity may only be declared before the first element in the root.
+_PROLOGUE = re.compile(
+    rb"<!--(?:.*?-->|.*)|(<!entity)\b|<(?:channel|item|entry|title)[\s>]", re.IGNORECASE | re.DOTALL
 )
 _ELEMENT = re.compile(rb"<([A-Za-z][\w.:-]{0,40})")
 _PAGE_TITLE = re.compile(rb"<title[^<>]{0,200}>([^<]{1,1000})", re.IGNORECASE)
@@ -46,7 +50,7 @@ def parse_feed(body: bytes) -> Document:
     """Return what a whole feed document says. One without items is a document too.
 
     Raises:
-        ParseError: ``empty_body``, ``html_page``, ``not_a_feed``, ``truncated``, or
+        ParseError: ``empty_body``, ``html_page``, ``not_a_feed``, ``entities``, ``truncated``, or
             ``unreadable`` where feedparser raised. Illformed XML alone is no reason.
     """
     return document_of(read_whole(body))
@@ -65,7 +69,7 @@ def check_whole(body: bytes) -> None:
     """Do nothing if *body* begins and ends as a feed does; looks at no item.
 
     Raises:
-        ParseError: ``empty_body``, ``html_page``, ``not_a_feed`` or ``truncated``.
+        ParseError: ``empty_body``, ``html_page``, ``not_a_feed``, ``entities`` or ``truncated``.
     """
     text = body.replace(b"\0", b"")  # so that markup in UTF-16 and UTF-32 reads as ASCII
     if not text.strip(b" \t\r\n\xef\xbb\xbf\xff\xfe"):  # nor is a byte order mark content
@@ -75,10 +79,21 @@ def check_whole(body: bytes) -> None:
         element = _ELEMENT.search(text)
         found = f"first element: {_ascii(element[1])}" if element else "no element"
         raise ParseError("not_a_feed", found)
+    if any(_declared_entities(text)):
+        raise ParseError("entities", "the document declares entities")
     if root.lower() == b"html":
         raise ParseError("html_page", _page_title(text))
     if not _is_closed(text, root):
         raise ParseError("truncated", f"no </{_ascii(root)}> at the end of {len(body)} bytes")
+
+
+def _declared_entities(text: bytes) -> Iterator[bytes]:
+    """Yield the starts of declarations: a few of them can stand for gigabytes (billion laughs)."""
+    for found in _PROLOGUE.finditer(text):
+        if found[1]:
+            yield found[1]
+        elif not found[0].startswith(b"<!"):
+            return
 
 
 def _ascii(name: bytes) -> str:

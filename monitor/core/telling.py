@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from monitor.core import matching
+from monitor.core.likeness import bare
 from monitor.core.matching import Match
 from monitor.core.model import (
     Alias,
@@ -30,7 +30,7 @@ def _changed_fields(before: KnownEpisode, now: ObservedEpisode) -> Iterable[str]
     """Yield the names of the facts that changed. A fact that is missing now did not change."""
     if now.title and now.title != before.title:
         yield "title"
-    if matching.bare(now.audio_url) != matching.bare(before.audio_url):
+    if bare(now.audio_url) != bare(before.audio_url):
         yield "audio_url"  # some hosts sign the query anew in every answer: that is no change
     for name in ("audio_bytes", "duration_s", "published_at"):
         if getattr(now, name) is not None and getattr(now, name) != getattr(before, name):

@@ -41,11 +41,11 @@ def insert(
     """Write episodes, their keys and first requests: discovered and wanted, or neither."""
     if not episodes:
         return
-    rows = [_row(podcast_id, episode, now) for episode in episodes]
-    inserted = conn.execute(
-        sa.insert(schema.episodes).returning(EP.id, sort_by_parameter_order=True), rows
+    conn.execute(
+        sa.insert(schema.episodes), [_row(podcast_id, episode, now) for episode in episodes]
     )
-    ids = list(inserted.scalars())
+    by_guid = _ids(conn, podcast_id, [episode.observed.guid for episode in episodes])
+    ids = [by_guid[episode.observed.guid] for episode in episodes]
     keys = [
         Alias(episode_id, kind, value)
         for episode_id, episode in zip(ids, episodes, strict=True)
@@ -70,6 +70,16 @@ def insert(
         for episode_id, episode in zip(ids, episodes, strict=True)
     ]
     conn.execute(sa.insert(schema.requests), wanted)
+
+
+def _ids(conn: Connection, podcast_id: int, guids: Sequence[str]) -> dict[str, int]:
+    """Return the ids of episodes by guid: SQLite returns those of many rows in no certain order."""
+    found: dict[str, int] = {}
+    for at in range(0, len(guids), AT_ONCE):
+        some = EP.guid.in_(guids[at : at + AT_ONCE])
+        query = sa.select(EP.guid, EP.id).where(EP.podcast_id == podcast_id, some)
+        found.update((guid, episode_id) for guid, episode_id in conn.execute(query))
+    return found
 
 
 def _row(podcast_id: int, episode: NewEpisode, now: datetime) -> dict[str, object]:
