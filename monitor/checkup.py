@@ -11,6 +11,7 @@ import typer
 from monitor.adapters.address import origin
 from monitor.adapters.fetch import fetch
 from monitor.adapters.http import Http
+from monitor.adapters.sandbox import Sandbox
 from monitor.adapters.stenobird import Stenobird
 from monitor.adapters.store import instance, migrate, reading
 from monitor.adapters.store.database import connect
@@ -128,7 +129,7 @@ async def _document(config: Config, http: Http, podcast: Podcast) -> Document | 
             case FetchFailed(reason=reason, detail=detail):
                 return f"{reason}: {detail}" if detail else reason
         try:
-            reading = await read(reader, outcome, None, parse=_at_once)
+            reading = await read(reader, outcome, None, parse=_at_once, sandbox=Sandbox())
         except ParseError as error:
             return str(error)
     assert reading is not None  # nothing was known, so nothing was left out

@@ -9,10 +9,11 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, closing, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 from sqlalchemy import Connection
@@ -20,7 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from monitor import __version__, log
 from monitor.adapters import systemd
+from monitor.adapters.evidence import Evidence
 from monitor.adapters.http import Http
+from monitor.adapters.sandbox import Sandbox
 from monitor.adapters.stenobird import Stenobird
 from monitor.adapters.store import events, freezing, leases, migrate, polls, reading, schema
 from monitor.adapters.store.database import Database, connect
@@ -190,6 +193,8 @@ class Daemon:
             http=http,
             stenobird=open_stenobird(self.config, http),
             database_thread=database_thread,
+            sandbox=Sandbox(),
+            evidence=_evidence(self.database, os.environ),
             parser_thread=_thread(stack, "parser"),
             now=now,
             chance=random.random,
@@ -272,6 +277,14 @@ class Daemon:
 def _emit(event: LogEvent) -> None:
     """Log what is not committed."""
     log.emit(event, at=now())
+
+
+def _evidence(database: Database, environ: Mapping[str, str]) -> Evidence | None:
+    """Return where refused bodies are kept: beside a SQLite file, else where systemd gives a place."""
+    if database.path is not None:
+        return Evidence(database.path.with_name(f"{database.path.name}.evidence"))
+    state = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Evidence(Path(state) / "evidence") if state else None
 
 
 def _thread(stack: AsyncExitStack, name: str) -> ThreadPoolExecutor:

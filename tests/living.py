@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from monitor.adapters.http import Http
+from monitor.adapters.sandbox import Sandbox
 from monitor.adapters.stenobird import Stenobird
 from monitor.adapters.store import freezing, leases, migrate, polls, reading
 from monitor.adapters.store.database import connect
@@ -231,6 +232,8 @@ class Life:
             http=http,
             stenobird=Stenobird(http, base_url=self.base_url),
             database_thread=database_thread,
+            sandbox=Sandbox(),
+            evidence=None,
             parser_thread=stack.enter_context(ThreadPoolExecutor(1)),
             now=self.clock,
             chance=lambda: 0.0,

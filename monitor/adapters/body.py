@@ -24,21 +24,26 @@ class BodyError(Exception):
 class Body:
     """Counts, bounds, digests and unzips what ``feed`` is given.
 
-    A short body of which *last* is the digest is the last one again: it is not even unzipped.
+    A short body of which the digest is expected is the last one again: it is not even unzipped.
     """
 
-    def __init__(self, encoding: str, *, max_bytes: int, last: bytes | None = None) -> None:
+    def __init__(self, encoding: str, *, max_bytes: int) -> None:
         coding = encoding.strip().lower()  # RFC 9110, section 8.4.1: in any case
         if coding not in {"", "identity", "gzip", "x-gzip"}:
             raise BodyError("bad_encoding")
-        self.gzipped = "gzip" in coding
-        self._unzip = zlib.decompressobj(GZIP) if self.gzipped else None
+        self.coding = "gzip" if "gzip" in coding else ""
+        self._unzip = zlib.decompressobj(GZIP) if self.coding else None
         self._max_bytes = max_bytes
-        self._last = last
-        self._held: list[bytes] | None = None if last is None else []
+        self._last: bytes | None = None
+        self._held: list[bytes] | None = None
         self._digest = sha256()
         self.wire_bytes = 0
         self.body_bytes = 0
+
+    def expect(self, last: bytes | None) -> None:
+        """Hold the body back for as long as it may be the one of which *last* is the digest."""
+        self._last = last
+        self._held = None if last is None else []
 
     @property
     def wire_digest(self) -> bytes | None:

@@ -47,7 +47,6 @@ async def fetch(
             answer.moved_to,
             answer.wire_digest,
             answer.repeated,
-            answer.gzipped,
         )
     if answer.http == 304 and validators != Validators():
         return NotModified(_validators(answer), max_age(answer.headers), answer.moved_to)

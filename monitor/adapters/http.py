@@ -33,8 +33,11 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 class Receiver(Protocol):
     """What is done with a 200's body as it comes."""
 
-    def begin(self) -> bytes | None:
-        """Get ready; return the digest of the last body, if the same one is not wanted again."""
+    def begin(self, coding: str) -> bytes | None:
+        """Get ready for a body in a content coding, ``gzip`` or none.
+
+        Returns the digest of the last body, if the same one is not wanted again.
+        """
 
     def keep(self, chunk: bytes) -> None:
         """Take a chunk as it came on the wire."""
@@ -57,7 +60,6 @@ class Answer:
     moved_to: str | None = None  # where a chain of 301 and 308 only led
     wire_digest: bytes | None = None  # of a complete body, unless it is a long one
     repeated: bool = False  # it is the last body again, and the receiver took nothing
-    gzipped: bool = False  # on the wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,7 @@ class _Keeping:
         self.body = bytearray()
         self._most = most
 
-    def begin(self) -> None:
+    def begin(self, coding: str) -> None:  # noqa: ARG002 - a Receiver's
         return None
 
     def keep(self, chunk: bytes) -> None: ...
@@ -231,8 +233,8 @@ async def _received(response: httpx.Response, bounds: _Bounds) -> Answer:
     """Read a body within its bounds: into the receiver, or whole into the answer."""
     whole = _Keeping()
     receiver = bounds.receiver or whole
-    encoding = response.headers.get("content-encoding", "")
-    body = Body(encoding, max_bytes=bounds.max_body_bytes, last=receiver.begin())
+    body = Body(response.headers.get("content-encoding", ""), max_bytes=bounds.max_body_bytes)
+    body.expect(receiver.begin(body.coding))
     complete = await _read(response, body, receiver)
     return Answer(
         200,
@@ -243,7 +245,6 @@ async def _received(response: httpx.Response, bounds: _Bounds) -> Answer:
         complete=complete,
         wire_digest=body.wire_digest if complete else None,
         repeated=complete and body.repeated,
-        gzipped=body.gzipped,
     )
 
 

@@ -88,7 +88,6 @@ class Fetched:
     moved_to: str | None = None  # where a chain of 301 and 308 only led
     wire_digest: bytes | None = None  # of a complete body, unless it is a long one
     repeated: bool = False  # by that digest it is the last one: the receiver was given nothing
-    gzipped: bool = False  # on the wire
 
 
 @dataclass(frozen=True, slots=True)

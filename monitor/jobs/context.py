@@ -10,7 +10,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
+from monitor.adapters.evidence import Evidence
 from monitor.adapters.http import Http
+from monitor.adapters.sandbox import Sandbox
 from monitor.adapters.stenobird import Stenobird
 from monitor.adapters.store.database import Database
 from monitor.core.model import LogEvent
@@ -54,6 +56,8 @@ class Context:
     stenobird: Stenobird
     database_thread: Executor
     parser_thread: Executor
+    sandbox: Sandbox
+    evidence: Evidence | None  # None: no place for it
     now: Callable[[], datetime]
     chance: Callable[[], float]  # in [0, 1)
     token: Callable[[], str]  # of a new lease

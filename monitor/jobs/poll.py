@@ -81,12 +81,17 @@ async def _visit(ctx: Context, feed: Feed, *, head: bool) -> Visit | None:
             now=ctx.now(),
         )
         try:
-            return await _decide(ctx, feed, outcome, reader)
+            visit = await _decide(ctx, feed, outcome, reader)
         except ParseError as error:
-            return _failed(ctx, feed, outcome, FetchFailed(error.reason, detail=error.detail))
+            failure = FetchFailed(error.reason, detail=error.detail)
+            visit = _failed(ctx, feed, outcome, failure)
         except Exception as error:  # noqa: BLE001 - a fault of ours is an outcome too: it backs off
             failure = FetchFailed("internal_error", detail=type(error).__name__)
-            return _failed(ctx, feed, outcome, failure)
+            visit = _failed(ctx, feed, outcome, failure)
+        if visit is not None and (reason := visit.plan.feed.reason) and ctx.evidence:
+            keep = partial(ctx.evidence.keep, feed.podcast, reason, reader.wire())
+            await ctx.parse(keep, gzipped=reader.coding == "gzip")
+        return visit
 
 
 async def _decide(ctx: Context, feed: Feed, outcome: FetchOutcome, reader: Reader) -> Visit | None:
@@ -111,7 +116,7 @@ async def _decide(ctx: Context, feed: Feed, outcome: FetchOutcome, reader: Reade
 
 async def _reconcile(ctx: Context, feed: Feed, outcome: Fetched, reader: Reader) -> Visit | None:
     known, before = await ctx.read(_recorded, feed)
-    reading = await read(reader, outcome, before, parse=ctx.parse)
+    reading = await read(reader, outcome, before, parse=ctx.parse, sandbox=ctx.sandbox)
     if reading is None:
         return None
     document = parse.document_of(reading)

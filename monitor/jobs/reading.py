@@ -7,14 +7,13 @@ from types import TracebackType
 from typing import IO, Self
 
 from monitor.adapters.body import SHORT_BYTES, Body
-from monitor.adapters.sandbox import read_apart
+from monitor.adapters.sandbox import Sandbox
 from monitor.core.cut import UncutError
 from monitor.core.model import Edition, Fetched, Reading
 from monitor.core.sweep import CALM, Sweep
 
 IN_MEMORY_BYTES = 1_048_576  # of a body on the wire; a longer one is kept in a temporary file
 CHUNK_BYTES = 65_536
-APART_S = 30.0  # for a whole document: the largest captured one takes 3 s
 
 Parse = Callable[
     [Callable[[Reading | None], Reading], Reading | None], Awaitable[Reading]
@@ -31,6 +30,7 @@ class Reader:
         self._last = last
         self._last_digest = last_digest
         self._head = head
+        self.coding = ""
         self._sweep: Sweep | None = None
         self._wire: IO[bytes] | None = None
 
@@ -51,7 +51,8 @@ class Reader:
         assert self._sweep is not None  # a body has begun
         return self._sweep
 
-    def begin(self) -> bytes | None:
+    def begin(self, coding: str) -> bytes | None:
+        self.coding = coding
         last, may_stop = self._last, False
         if last is not None:
             long = last.wire_bytes > SHORT_BYTES and last.calm >= CALM and last.alone
@@ -80,14 +81,14 @@ class Reader:
 
     def whole(self, fetched: Fetched) -> Iterator[bytes]:
         """Yield the body again, unzipped."""
-        body = Body("gzip" if fetched.gzipped else "", max_bytes=fetched.body_bytes)
+        body = Body(self.coding, max_bytes=fetched.body_bytes)
         for chunk in self.wire():
             yield from body.feed(chunk)
         yield from body.finish()
 
 
 async def read(
-    reader: Reader, fetched: Fetched, before: Reading | None, *, parse: Parse
+    reader: Reader, fetched: Fetched, before: Reading | None, *, parse: Parse, sandbox: Sandbox
 ) -> Reading | None:
     """Return what a document says; None if only its head came, and that is not enough.
 
@@ -97,4 +98,4 @@ async def read(
         return await parse(reader.sweep.read, before)
     if not fetched.complete:
         return None
-    return await read_apart(reader.whole(fetched), deadline_s=APART_S)
+    return await sandbox.read(reader.whole(fetched))

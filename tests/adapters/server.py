@@ -36,7 +36,7 @@ class Taking:
     def __init__(self, take: Callable[[bytes], bool]) -> None:
         self.take = take
 
-    def begin(self) -> None:
+    def begin(self, _coding: str) -> None:
         return None
 
     def keep(self, chunk: bytes) -> None: ...
