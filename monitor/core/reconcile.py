@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from monitor.core import holds, matching, schedule, telling
+from monitor.core import holds, matching, moving, schedule, telling
 from monitor.core.model import (
     Document,
     Feed,
@@ -44,7 +44,8 @@ def unchanged(
         last_modified=sent.last_modified or feed.validators.last_modified,
     )
     healthy = _healthy(feed, now, [answer.max_age], jitter, rules)
-    return PollPlan(replace(healthy, validators=validators))
+    after, moved = moving.after_answer(healthy, answer.moved_to, now=now)
+    return PollPlan(replace(after, validators=validators), events=moved)
 
 
 def repeated(
@@ -53,13 +54,14 @@ def repeated(
     """Return the plan after a body in which every item is as it was."""
     healthy = _healthy(feed, now, [fetched.max_age], jitter, rules)
     last_full_at = now if fetched.complete else feed.last_full_at
+    after, moved = moving.after_answer(healthy, fetched.moved_to, now=now)
     after = replace(
-        healthy,
+        after,
         validators=fetched.validators,
         wire_digest=fetched.wire_digest,
         last_full_at=last_full_at,
     )
-    return PollPlan(after)
+    return PollPlan(after, events=moved)
 
 
 def is_quiet(plan: PollPlan) -> bool:
@@ -97,7 +99,8 @@ def failed(
         last_attempt_at=now,
         next_poll_at=next_poll_at,
     )
-    return PollPlan(after)
+    after, moved = moving.after_failure(after)
+    return PollPlan(after, events=moved)
 
 
 def reconcile(
@@ -122,8 +125,11 @@ def reconcile(
     if unfamiliar and not _confirmed(feed, document, now, rules):
         return _suspect(feed, document, now, jitter, rules)
     match = matching.match(known, document, now=now)
+    healthy = _healthy(feed, now, [fetched.max_age, document.ttl], jitter, rules)
+    moved_to = None if unfamiliar else fetched.moved_to
+    after, moved = moving.after_answer(healthy, moved_to, now=now)
     after = replace(
-        _healthy(feed, now, [fetched.max_age, document.ttl], jitter, rules),
+        after,
         validators=fetched.validators,
         wire_digest=fetched.wire_digest,
         baseline_at=feed.baseline_at or now,
@@ -139,7 +145,7 @@ def reconcile(
         changed=changed,
         vanished=match.vanished,
         returned=match.returned,
-        events=tuple(telling.events(feed.podcast, known, match.aliases, changed, new)),
+        events=(*moved, *telling.events(feed.podcast, known, match.aliases, changed, new)),
     )
 
 

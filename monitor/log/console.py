@@ -57,7 +57,7 @@ _PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "{took_ms}",
         "next {next_poll_at}",
     ),
-    "feed.moved": ("now at {to_host}", "http {http}"),
+    "feed.moved": ("now at {to_host}",),
     "episode.discovered": ("{title}", "{published_at}", "{duration_s}", "{request}", "{reason}"),
     "episode.aliased": ("also known by {kind} {value}",),
     "episode.changed": ("{title}", "new {fields}"),

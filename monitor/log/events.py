@@ -37,7 +37,8 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
             "One poll has ended (`ok`, `not_modified` or `failed`): the canonical line of a poll.",
         ),
         "feed.moved": _kind(
-            "http to_host", "A permanent redirect held long enough; its address is adopted."
+            "to_host",
+            "Polled at another address: a permanent redirect held, or ceased to lead there.",
         ),
         "episode.discovered": _kind(
             "title published_at duration_s request reason",
