@@ -122,7 +122,7 @@ def _feed(row: sa.Row[tuple[object, ...]], token: str) -> Feed:
 
 
 def commit_polls(conn: Connection, plans: Sequence[PollPlan]) -> set[int]:
-    """Write plans that change nothing but their feeds and editions, all in this transaction.
+    """Write the plans of polls that went well and brought nothing, all in this transaction.
 
     Returns the ids of the feeds whose lease was still ours; of the others nothing is written.
     """
@@ -130,13 +130,50 @@ def commit_polls(conn: Connection, plans: Sequence[PollPlan]) -> set[int]:
     held = {(row.id, row.lease) for row in conn.execute(leases)}
     ours = [plan for plan in plans if (plan.feed.id, plan.feed.lease) in held]
     if ours:
-        columns: dict[str, object] = {name: sa.bindparam(name) for name in _state(ours[0].feed)}
-        update = sa.update(schema.podcasts).where(P.id == sa.bindparam("feed")).values(columns)
-        conn.execute(update, [{"feed": plan.feed.id, **_state(plan.feed)} for plan in ours])
+        conn.execute(VISITED, [{"feed": plan.feed.id, **_visited(plan.feed)} for plan in ours])
     for plan in ours:
-        if plan.edition is not None:
-            editions.write(conn, plan.feed.id, plan.edition, plan.reading)
+        _write_edition(conn, plan)
     return {plan.feed.id for plan in ours}
+
+
+def _visited(feed: Feed) -> dict[str, object]:
+    """Return what changes of a feed's state by a poll that went well and brought nothing."""
+    return {
+        "etag": feed.validators.etag,
+        "last_modified": feed.validators.last_modified,
+        "wire_digest": feed.wire_digest,
+        "moved_to": feed.moved_to,
+        "moved_since": feed.moved_since,
+        "last_attempt_at": feed.last_attempt_at,
+        "last_ok_at": feed.last_ok_at,
+        "last_full_at": feed.last_full_at,
+        "next_poll_at": feed.next_poll_at,
+    }
+
+
+VISIT = (  # what _visited names
+    "etag",
+    "last_modified",
+    "wire_digest",
+    "moved_to",
+    "moved_since",
+    "last_attempt_at",
+    "last_ok_at",
+    "last_full_at",
+    "next_poll_at",
+)
+# Once, because it is as dear to build as to run.
+VISITED = (
+    sa.update(schema.podcasts)
+    .where(P.id == sa.bindparam("feed"))
+    .values({name: sa.bindparam(name) for name in VISIT})
+    .values(lease=None, leased_until=None)
+)
+
+
+def _write_edition(conn: Connection, plan: PollPlan) -> None:
+    if plan.edition is not None:
+        editions.write(conn, plan.feed.id, plan.edition, plan.reading)
 
 
 def commit_poll(
@@ -144,8 +181,14 @@ def commit_poll(
 ) -> bool:
     """Write a whole plan. False, and nothing written: the lease is no longer ours."""
     feed = plan.feed
-    if not commit_polls(conn, [plan]):
+    written = conn.execute(
+        sa.update(schema.podcasts)
+        .where(P.id == feed.id, P.lease == feed.lease)
+        .values(_state(feed) | {"lease": None, "leased_until": None})
+    )
+    if written.rowcount != 1:
         return False
+    _write_edition(conn, plan)
     catalogue.insert(conn, feed.id, plan.new, now)
     catalogue.add_aliases(conn, feed.id, plan.aliases, now)
     for change in plan.changed:
@@ -158,27 +201,16 @@ def commit_poll(
 
 
 def _state(feed: Feed) -> dict[str, object]:
-    """Return what a poll leaves of a feed's state, and its lease given back."""
-    return {
+    """Return all that any poll may change of a feed's state."""
+    return _visited(feed) | {
         "origin": origin(feed.adopted or feed.url),
         "adopted": feed.adopted,
-        "moved_to": feed.moved_to,
-        "moved_since": feed.moved_since,
-        "etag": feed.validators.etag,
-        "last_modified": feed.validators.last_modified,
-        "wire_digest": feed.wire_digest,
         "failures": feed.failures,
         "reason": feed.reason,
-        "last_attempt_at": feed.last_attempt_at,
-        "last_ok_at": feed.last_ok_at,
         "last_new_at": feed.last_new_at,
-        "last_full_at": feed.last_full_at,
         "baseline_at": feed.baseline_at,
         "suspect": feed.suspect,
         "suspect_at": feed.suspect_at,
-        "next_poll_at": feed.next_poll_at,
-        "leased_until": None,
-        "lease": None,
     }
 
 
