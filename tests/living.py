@@ -255,6 +255,11 @@ class Life:
         with self._database() as database, database.engine.connect() as conn:
             return _rows(conn, query)
 
+    def spoil(self, statement: str) -> None:
+        """Change the database behind everybody's back."""
+        with self._database() as database:
+            database.write(lambda conn: conn.exec_driver_sql(statement))
+
     def request(self, item: Item | None = None) -> tuple[str, str | None]:
         """Return status and reason of an episode's newest request; the first new one's, if left out."""
         guid = (item or self.new[0]).guid

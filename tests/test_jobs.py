@@ -419,3 +419,42 @@ def test_a_requeue_of_what_is_processed_is_no_step_backwards(life):
     assert life.request() == ("processed", "processed")
     assert len(life.replica.effects) == 2
     assert life.told("problem.opened") == []
+
+
+# --- what was read last is a cache --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        "DELETE FROM editions",
+        "UPDATE editions SET reading = x'00'",
+        "UPDATE editions SET reading = NULL",
+        "UPDATE editions SET marks = x'00'",
+        "UPDATE editions SET rules = rules - 1",
+    ],
+)
+def test_a_lost_or_spoiled_edition_costs_one_reading_and_nothing_else(spoiled):
+    with Life(new=0) as life:
+        life.spoil(spoiled)
+        life.publisher.publish(new_item(300, "Another", life.clock()))
+        life.run(3)
+        assert [line["outcome"] for line in life.polled[1:]] == ["ok", "not_modified"]
+        assert len(life.told("episode.discovered")) == 2
+        assert life.rows("SELECT count(*) FROM editions WHERE reading IS NOT NULL") == [(1,)]
+
+
+def test_a_fault_of_ours_is_recorded_backs_off_and_is_over_when_it_is_mended():
+    with Life(new=0) as life:
+        life.spoil("UPDATE episodes SET audio_url = x'00'")  # no program wrote this
+        life.publisher.publish(new_item(300, "Another", life.clock()))
+        life.run(4)
+        failed = life.polled[1:]
+        assert [(f["outcome"], f["reason"], f["failures"]) for f in failed] == [
+            ("failed", "internal_error", 1),
+            ("failed", "internal_error", 2),
+        ]
+        life.spoil("UPDATE episodes SET audio_url = 'https://cdn.example/1.mp3'")
+        life.run(6)
+        assert life.polled[-1]["failures"] == 0
+        assert len(life.told("episode.discovered")) == 2

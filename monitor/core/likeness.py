@@ -32,6 +32,11 @@ def address_and_title(episode: KnownEpisode | ObservedEpisode) -> Hashable:
     return (address(episode), episode.title) if episode.title and address(episode) else None
 
 
+def address_title_and_day(episode: KnownEpisode | ObservedEpisode) -> Hashable:
+    day = title_and_day(episode)
+    return (address(episode), day) if day and address(episode) else None
+
+
 def title_and_instant(episode: KnownEpisode | ObservedEpisode) -> Hashable:
     return (episode.title, episode.published_at) if episode.title and episode.published_at else None
 
@@ -51,6 +56,11 @@ def title_and_file(episode: KnownEpisode | ObservedEpisode) -> Hashable:
     return (episode.title, file) if episode.title and file else None
 
 
+def title_file_and_day(episode: KnownEpisode | ObservedEpisode) -> Hashable:
+    day, file = title_and_day(episode), title_and_file(episode)
+    return (day, file) if day and file else None
+
+
 # From the one that tells most to the one that tells least.
 OF_WHAT_VANISHED: tuple[Trait, ...] = (
     address,
@@ -58,6 +68,7 @@ OF_WHAT_VANISHED: tuple[Trait, ...] = (
     title_and_duration,
     title_and_day,
 )
+OF_WHAT_IS_GONE: tuple[Trait, ...] = (address_and_day, title_file_and_day)
 
 
 def alike(

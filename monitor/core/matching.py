@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from monitor.core.likeness import (
+    OF_WHAT_IS_GONE,
     OF_WHAT_VANISHED,
     Trait,
-    address_and_day,
     address_and_title,
+    address_title_and_day,
     alike,
     bare,
     title_and_file,
@@ -143,9 +144,9 @@ def _renamed(
        there are several, by title and file name too: a host that moves may date nothing.
     4. By link alone, if its owner vanished only now. Some shows give a link to a whole season,
        and then it came to belong to that season's first episode.
-
-    5. What was gone for longer, by its audio's address and its day together.
-    6. Where the feed replaced guids wholesale: what vanished with them, by address and title.
+    5. What was gone for longer, by its day with address, or with title and file name.
+    6. What vanished in this document and is dated anew, by address, a title that tells, and day;
+       where the feed replaced guids wholesale, by address and title alone.
 
     What is dated after every known episode is news, and only a post id, an agreeing link or the
     last rule can make it an old one: a bulletin may have the title, the length and even the
@@ -176,13 +177,15 @@ def _renamed(
     episodes = known.episodes.values()
     last = [e for e in episodes if e.present]
     titles = _telling_titles(known)
+    untold = {o.guid for o in appeared if o.title not in titles}
     by_key("post_id", lambda _, __: True)
     by_key("link", lambda before, o: _agree(before, o, titles))
     by_likeness(last, *OF_WHAT_VANISHED)
     if len(last) >= MIGRATION:
         by_likeness(last, title_and_file)
     by_key("link", lambda before, o: before.present and o.guid not in news)
-    by_likeness(episodes, address_and_day)
+    by_likeness(episodes, *OF_WHAT_IS_GONE)
+    by_likeness(last, address_title_and_day, but=untold)
     if len(renamed) >= MIGRATION:
         by_likeness(last, address_and_title, but=())
     return renamed

@@ -129,6 +129,8 @@ class Sweep:
         """
         if self.refusal:
             raise self.refusal
+        if before is not None and len(before.items) != len(self._before):
+            before = None  # it is not that document's
         known = dict(zip(self._before, before.items, strict=True)) if before else {}
         if self.uncut or not (self.last.alone and known.keys() >= self._known):
             raise UncutError

@@ -70,17 +70,19 @@ async def _visit(ctx: Context, feed: Feed, *, head: bool) -> Visit | None:
     full = reconcile.is_full_due(feed, now=ctx.now())
     validators = Validators() if full else feed.validators
     head = head and not full
-    with Reader(feed.edition, feed.wire_digest, head=head) as reader:
-        outcome = await fetch(
-            ctx.http,
-            feed.adopted or feed.url,
-            validators=validators,
-            headers=podcast.headers,
-            max_body_bytes=ctx.limits.max_body_bytes,
-            receiver=reader,
-            now=ctx.now(),
-        )
+    same = feed.wire_digest if feed.edition else None  # what was read by older rules is read anew
+    outcome: FetchOutcome = FetchFailed("internal_error")
+    with Reader(feed.edition, same, head=head) as reader:
         try:
+            outcome = await fetch(
+                ctx.http,
+                feed.adopted or feed.url,
+                validators=validators,
+                headers=podcast.headers,
+                max_body_bytes=ctx.limits.max_body_bytes,
+                receiver=reader,
+                now=ctx.now(),
+            )
             visit = await _decide(ctx, feed, outcome, reader)
         except ParseError as error:
             failure = FetchFailed(error.reason, detail=error.detail)
@@ -106,11 +108,11 @@ async def _decide(ctx: Context, feed: Feed, outcome: FetchOutcome, reader: Reade
     sweep = reader.sweep
     if feed.baseline_at and (outcome.repeated or sweep.repeats):
         plan = reconcile.repeated(feed, outcome, now=ctx.now(), jitter=ctx.chance(), rules=rules)
-        edition = sweep.last if outcome.repeated else sweep.edition(outcome, None)
-        if edition != feed.edition:
+        if outcome.repeated:
+            return Visit(outcome, plan, "same", sweep.last_items)
+        if (edition := sweep.edition(outcome, None)) != feed.edition:
             plan = replace(plan, edition=edition)
-        how = "same" if outcome.repeated else _how(outcome, sweep)
-        return Visit(outcome, plan, how, sweep.last_items)
+        return Visit(outcome, plan, _how(outcome, sweep), sweep.last_items)
     return await _reconcile(ctx, feed, outcome, reader)
 
 

@@ -1,13 +1,14 @@
 """What was read of each feed last. A cache: a feed without a row here is read anew, whole."""
 
 import zlib
+from contextlib import suppress
 
 import sqlalchemy as sa
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
 from monitor.adapters.store import schema
-from monitor.core.cut import RULES
+from monitor.core.cut import DIGEST_BYTES, MARK_BYTES, RULES
 from monitor.core.model import Edition, Reading
 
 E = schema.editions.c
@@ -20,7 +21,7 @@ CURRENT = sa.and_(E.podcast_id == schema.podcasts.c.id, E.rules == RULES)  # to 
 
 def of(row: sa.Row[tuple[object, ...]]) -> Edition | None:
     """Return the edition in a row that has its columns; None where it was joined in vain."""
-    if row.marks is None:
+    if row.marks is None or len(row.marks) * DIGEST_BYTES != len(row.digests) * MARK_BYTES:
         return None
     return Edition(
         row.marks,
@@ -33,10 +34,12 @@ def of(row: sa.Row[tuple[object, ...]]) -> Edition | None:
 
 
 def reading(conn: Connection, podcast_id: int) -> Reading | None:
-    """Return what that document said, if it could be cut."""
+    """Return what that document said, if it could be cut; what cannot be read is read anew."""
     query = sa.select(E.reading).where(E.podcast_id == podcast_id, E.rules == RULES)
     stored = conn.execute(query).scalar_one_or_none()
-    return None if stored is None else READING.validate_json(zlib.decompress(stored))
+    with suppress(zlib.error, ValidationError):
+        return None if stored is None else READING.validate_json(zlib.decompress(stored))
+    return None
 
 
 def write(conn: Connection, podcast_id: int, new: Edition, read: Reading | None) -> None:
