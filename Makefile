@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CONFIG ?= config/podcast-monitor.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format docs install clean
+.PHONY: help demo run test corpus check format docs install clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ run: $(VENV)/installed ## run the service in the foreground (CONFIG=…); the da
 
 test: $(VENV)/developed ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --cov --cov-report term
+
+corpus: $(VENV)/developed ## replay every captured series, in full and in both ways of reading (minutes)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "corpus or shared" tests/test_series.py
 
 check: $(VENV)/developed ## format check, lint, types, import contracts, tests: what CI runs
 	$(BIN)/ruff format --check .

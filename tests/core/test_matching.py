@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.core.matching import bare, match
+from monitor.core.likeness import bare
+from monitor.core.matching import match
 from monitor.core.model import Alias
 from tests.core.scenarios import DAY, HOUR, NOW, WEEK, document, item, podcast, show
 
@@ -215,11 +216,88 @@ def test_likeness_is_no_reason_while_the_old_guid_is_there():
     assert news(matched([A, B], twin, A, B)) == ["twin"]
 
 
-def test_likeness_is_no_reason_once_the_old_guid_is_gone_for_longer():
-    show = podcast(A, B, C)
-    show.poll(B, C)
-    found = match(show.known, document(replace(A, guid="a", link=None), B, C), now=NOW)
+def gone_for_longer(*others):
+    """Return a podcast whose newest episode left the document before the last one."""
+    show = podcast(A, B, C, *others)
+    show.poll(B, C, *others)
+    return show.known
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        pytest.param({"title": A.title, "published_at": A.published_at}, id="title and date"),
+        pytest.param({"title": A.title, "audio_url": A.audio_url}, id="a rerun"),
+    ],
+)
+def test_likeness_is_seldom_a_reason_once_the_old_guid_is_gone_for_longer(kept):
+    found = match(gone_for_longer(), document(item("a", **kept), B, C), now=NOW)
     assert news(found) == ["a"]
+
+
+def test_an_episode_that_comes_back_under_a_new_guid_has_its_address_and_its_day():
+    hours_later = A.published_at + 7 * HOUR
+    back = item("a", audio_url=f"{A.audio_url}?v=2", published_at=hours_later)
+    newest = item("newest", published_at=NOW - HOUR)  # or what came back would be dated as news
+    found = match(gone_for_longer(newest), document(newest, back, B, C), now=NOW)
+    assert as_whom(found)[1] == "a"
+    assert news(found) == []
+
+
+def test_what_comes_back_from_another_host_has_its_title_its_file_name_and_its_day():
+    newest = item("newest", published_at=NOW - HOUR)
+    back = item("a", audio_url="https://new.example/e3.mp3", title=A.title)
+    back = replace(back, published_at=A.published_at + HOUR)
+    found = match(gone_for_longer(newest), document(newest, back, B, C), now=NOW)
+    assert as_whom(found)[1] == "a"
+    other = replace(back, audio_url="https://new.example/e3-again.mp3")
+    assert news(match(gone_for_longer(newest), document(newest, other, B, C), now=NOW)) == ["a"]
+
+
+def test_one_address_for_all_bulletins_of_a_day_tells_none_from_the_others():
+    bulletins = [bulletin(-n, link=None, audio_url="https://x.example/n.mp3") for n in range(2, 6)]
+    show = podcast(*bulletins, at=NOW - HOUR)
+    show.poll(bulletins[0])
+    forgotten = bulletin(-9, link=None, audio_url="https://x.example/n.mp3")
+    assert news(match(show.known, document(bulletins[0], forgotten), now=NOW)) == ["b-9"]
+
+
+def undated(count, host):
+    """Return a show that gives no dates, on one of its hosts."""
+    return [
+        item(f"{host}{n}", title=f"About {n}", audio_url=f"https://{host}.example/{n}.mp3")
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("count", "moved"), [(1, False), (2, False), (3, True), (9, True)])
+def test_a_show_without_dates_that_moves_is_known_by_titles_and_file_names(count, moved):
+    facts = {"published_at": None, "link": None}
+    before, after = ([replace(e, **facts) for e in undated(count, host)] for host in "ab")
+    assert bool(matched(before, *after).aliases) is moved
+
+
+@pytest.mark.parametrize(
+    ("differs", "is_news"),
+    [
+        pytest.param({}, False, id="in nothing but guid and hour"),
+        pytest.param({"title": "Another"}, True, id="in its title"),
+        pytest.param({"title": B.title}, True, id="in its title, which is another's"),
+        pytest.param({"audio_url": "https://cdn.example/x.mp3"}, True, id="in its address"),
+        pytest.param({"published_at": A.published_at + DAY}, True, id="in its day"),
+    ],
+)
+def test_the_newest_episode_replaced_by_a_later_one_is_the_same_if_it_differs(differs, is_news):
+    later = replace(A, guid="a", link=None, published_at=A.published_at + HOUR)
+    found = matched([A, B, C], replace(later, **differs), B, C)
+    assert (news(found) == ["a"]) is is_news
+
+
+def test_an_episode_dated_anew_while_its_feed_moves_is_the_old_one():
+    now = [replace(e, guid=f"local {e.guid}", link=None) for e in show(4)]
+    now[0] = replace(now[0], published_at=NOW - HOUR)
+    assert as_whom(matched(show(4), *now)) == dict(enumerate((e.guid for e in now), start=1))
+    assert news(matched(show(4), now[0], *show(4)[1:])) == [now[0].guid], "by itself it is news"
 
 
 def test_of_two_that_appeared_alike_neither_is_the_one_that_vanished():
