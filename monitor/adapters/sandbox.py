@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 import monitor
+from monitor.core.cut import check_attributes
 from monitor.core.model import ParseError, Reading
 
 DEADLINE_S = 30.0  # the largest captured document takes 3
@@ -139,6 +140,7 @@ def _read(body: bytes) -> Reading | _Refused:
     from monitor.core.parse import read_whole  # noqa: PLC0415 - the parent needs no parser here
 
     try:
+        check_attributes(body)
         return read_whole(body)
     except ParseError as error:
         return _Refused(error.reason, error.detail)

@@ -284,16 +284,25 @@ def digest(text: bytes) -> bytes:
     return blake2b(text, digest_size=DIGEST_BYTES).digest()
 
 
-def check_costs(text: bytes) -> None:
-    """Do nothing if feedparser reads *text*, an item or a frame, at an ordinary cost.
+def check_attributes(text: bytes) -> None:
+    """Do nothing if no element of *text* has more attributes than feedparser reads in good time.
 
     Raises:
-        ParseError: ``too_many_attributes`` or ``too_deep``.
+        ParseError: ``too_many_attributes``.
     """
-    depth = 0
     for tag in _TAG.finditer(_SECTION.sub(b"", text)):
         if len(_ATTRIBUTE.findall(tag[0])) > MAX_ATTRIBUTES:
             raise ParseError("too_many_attributes", f"one element has more than {MAX_ATTRIBUTES}")
+
+
+def check_depth(text: bytes) -> None:
+    """Do nothing if the elements of *text*, an item or a frame, are not nested too deeply.
+
+    Raises:
+        ParseError: ``too_deep``.
+    """
+    depth = 0
+    for tag in _TAG.finditer(_SECTION.sub(b"", text)):
         if tag[1]:
             depth -= 1
         elif not tag[2]:

@@ -19,7 +19,8 @@ from monitor.core.cut import (
     Cutter,
     Item,
     UncutError,
-    check_costs,
+    check_attributes,
+    check_depth,
 )
 from monitor.core.model import Edition, Fetched, ObservedEpisode, ParseError, Reading
 
@@ -151,7 +152,8 @@ class Sweep:
         if not self.complete:
             footer = _closing(header)
         for text in (header + footer, *fresh.values()):
-            check_costs(text)
+            check_attributes(text)
+            check_depth(text)
         channel: Reading | None = None
         read: dict[bytes, ObservedEpisode | None] = {}
         digests = iter(fresh)
