@@ -142,6 +142,7 @@ class Life:
         )
         self.url = url
         self.polling = POLLING
+        self.step = STEP
         self.limits = LIMITS
         self.changes: dict[str, Any] = {}  # of the request rules
         self.polled: list[Mapping[str, Any]] = []
@@ -218,7 +219,7 @@ class Life:
                     await _finish(dispatcher)
                 if settled and self.is_settled(database):
                     return
-                self.clock.turn(STEP)
+                self.clock.turn(self.step)
                 self.replica.advance()
 
     def _context(self, database: Any, http: Any, stack: AsyncExitStack) -> Context:
