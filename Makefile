@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CONFIG ?= config/podcast-monitor.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test corpus check format docs install clean
+.PHONY: help demo run test corpus bench check format docs install clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,8 +21,11 @@ run: $(VENV)/installed ## run the service in the foreground (CONFIG=…); the da
 test: $(VENV)/developed ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --cov --cov-report term
 
-corpus: $(VENV)/developed ## replay every captured series, in full and in both ways of reading (minutes)
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "corpus or shared" tests/test_series.py
+corpus: $(VENV)/developed ## read every captured document, replay every series (minutes)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m corpus
+
+bench: $(VENV)/benched ## measure against the targets and the rivals, in ten minutes (BENCH="--write docs/performance.md")
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 check: $(VENV)/developed ## format check, lint, types, import contracts, tests: what CI runs
 	$(BIN)/ruff format --check .
@@ -57,4 +60,8 @@ $(VENV)/installed: $(VENV)/pip pyproject.toml
 
 $(VENV)/developed: $(VENV)/pip pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[postgres]' --group dev
+	@touch $@ $(VENV)/installed
+
+$(VENV)/benched: $(VENV)/pip pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable . --group bench
 	@touch $@ $(VENV)/installed

@@ -8,31 +8,31 @@ process costs some 150 ms of processor time, which is why it is started only the
 import asyncio
 import os
 import resource
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from fcntl import F_GETFL, F_SETFL, F_SETOWN, fcntl
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
 
-import monitor
 from monitor.core.cut import check_attributes
 from monitor.core.model import ParseError, Reading
 
 DEADLINE_S = 30.0  # the largest captured document takes 3
-MAX_MEMORY_BYTES = 1_073_741_824  # of the child's address space
-MAX_ANSWER_BYTES = 67_108_864
+# Of the child's address space: enough for an illformed feed of 42 MiB, and with the daemon less
+# than the unit's MemoryMax, beyond which systemd ends them both.
+MAX_MEMORY_BYTES = 335_544_320
+MAX_ANSWER_BYTES = 16_777_216  # 20,000 items; the event loop stands still for 0.2 s to read it
+MAX_FILES = 16  # open at a time, to import the parser
 CHUNK_BYTES = 65_536
 NICE = 10
+STDOUT = 1
 
-# Where the package stands, installed or not; and never from the working directory.
-CHILD = (
-    "import sys; sys.path.append(sys.argv[1]); from monitor.adapters.sandbox import child; child()"
-)
-ROOT = str(Path(monitor.__file__).parents[1])
+CHILD = "from monitor.adapters.sandbox import child; child()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +63,40 @@ class Sandbox:
                 died: of its memory limit, most likely.
             OSError: no process could be started.
         """
-        async with self._free, self._child() as process:
+        async with self._free:
+            process = await self._started()
+            hearing = asyncio.create_task(_heard(process))
             try:
                 async with asyncio.timeout(self._deadline_s):
-                    _, answer = await asyncio.gather(_tell(process, pieces), _heard(process))
+                    await _tell(process, pieces)
+                    answer = await asyncio.shield(hearing)
+                    status = await process.wait()
             except TimeoutError:
                 raise ParseError("too_slow", f"more than {self._deadline_s:g} s") from None
-            status = await process.wait()
+            finally:
+                await _end(process, hearing)
         return _understood(answer, status)
 
-    @asynccontextmanager
-    async def _child(self) -> AsyncIterator[Process]:
-        """Start a child; whatever happens, it is gone in the end."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-c", CHILD, ROOT),
+    async def _started(self) -> Process:
+        """Start a child that finds its modules where this process did, and gets none of its secrets."""
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-c", CHILD),
             *(str(self._max_memory_bytes), str(round(self._deadline_s) + 1)),
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,
-            env={"PYTHONHASHSEED": "0", "PATH": os.defpath},
+            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await asyncio.shield(process.wait())
+
+
+async def _end(process: Process, hearing: asyncio.Task[bytes]) -> None:
+    """Kill a child if it still runs; when this returns it is gone and its pipes are closed.
+
+    What it said is read to the end even so: before, asyncio says of no process that it ended.
+    """
+    with suppress(ProcessLookupError):
+        process.kill()
+    await asyncio.shield(asyncio.gather(hearing, process.wait()))
 
 
 async def _tell(process: Process, pieces: Iterable[bytes]) -> None:
@@ -101,16 +109,17 @@ async def _tell(process: Process, pieces: Iterable[bytes]) -> None:
 
 
 async def _heard(process: Process) -> bytes:
+    """Return what the child says; of an answer that is too long, a byte more than it may have."""
     assert process.stdout is not None
     answer = bytearray()
     while chunk := await process.stdout.read(CHUNK_BYTES):
-        answer += chunk
-        if len(answer) > MAX_ANSWER_BYTES:
-            raise ParseError("too_costly", "its items fill more than the answer may hold")
+        answer += chunk[: MAX_ANSWER_BYTES + 1 - len(answer)]
     return bytes(answer)
 
 
 def _understood(answer: bytes, status: int) -> Reading:
+    if len(answer) > MAX_ANSWER_BYTES:
+        raise ParseError("too_costly", "its items fill more than the answer may hold")
     try:
         said = _ANSWER.validate_json(answer)
     except ValidationError:
@@ -120,20 +129,50 @@ def _understood(answer: bytes, status: int) -> Reading:
     return said
 
 
+# --- in the child ------------------------------------------------------------------------
+
+
 def child() -> None:
     """Read a document from standard input; write what it says, or why it is refused."""
-    memory_bytes, cpu_s = map(int, sys.argv[2:])
-    os.nice(NICE)
+    memory_bytes, cpu_s = map(int, sys.argv[1:])
+    _leave_signals_to_the_parent()
+    _end_with_the_parent(watched=True)
+    with suppress(PermissionError):  # the unit's system call filter forbids it
+        os.nice(NICE)
     for limit, most in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, MAX_FILES),
         (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_CPU, cpu_s),  # so that it ends even if its parent was killed
+        (resource.RLIMIT_CPU, cpu_s),  # the last resort
     ):
         resource.setrlimit(limit, (most, most))
-    sys.stdout.buffer.write(_ANSWER.dump_json(_read(sys.stdin.buffer.read())))
+    answer = _ANSWER.dump_json(_read(sys.stdin.buffer.read()))
+    _end_with_the_parent(watched=False)  # that there is room in the pipe is a signal too
+    sys.stdout.buffer.write(answer)
     sys.stdout.flush()
     os._exit(0)
+
+
+def _leave_signals_to_the_parent() -> None:
+    """Ignore what means the daemon, which ends this process itself.
+
+    Ctrl-C and ``systemctl kill -s USR1`` reach every process of the service; a child that died of
+    them would be held against the publisher.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _end_with_the_parent(*, watched: bool) -> None:
+    """Have the kernel send SIGIO, which ends this process, when nobody can hear its answer any more.
+
+    Not a thread that waits for that: it gets no turn while a regular expression runs. Not prctl:
+    it needs ctypes, which MemoryDenyWriteExecute may forbid.
+    """
+    flags = fcntl(STDOUT, F_GETFL) & ~os.O_ASYNC
+    fcntl(STDOUT, F_SETOWN, os.getpid())
+    fcntl(STDOUT, F_SETFL, flags | os.O_ASYNC if watched else flags)
 
 
 def _read(body: bytes) -> Reading | _Refused:
@@ -143,4 +182,6 @@ def _read(body: bytes) -> Reading | _Refused:
         check_attributes(body)
         return read_whole(body)
     except ParseError as error:
+        if isinstance(error.__cause__, MemoryError):  # in feedparser, which is not to blame
+            return _Refused("too_costly", "the parser ran out of memory")
         return _Refused(error.reason, error.detail)

@@ -35,7 +35,7 @@ MOST_UNCLOSED = 500  # outside the items: each costs a look through the rest of 
 START_BYTES = 1024  # that hold the encoding, if it is declared
 
 # In these, the bytes of ASCII mean ASCII. The others are read whole.
-_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)""")
+_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _LIKE_ASCII = re.compile(rb"utf-?8|us-ascii|iso-8859-\d+|windows-125\d", re.IGNORECASE)
 
 # After a "<", so that each expression begins with one: a search then skips text at memchr's speed.
@@ -48,7 +48,8 @@ _ITEM = rb"(?:item|entry)(?=[\s/>])"
 _UNREAD_NAME = (
     rb"(?:description|content:encoded|content|summary|author|category|comments|source|contributor"
     rb"|dc:(?:creator|description|subject|rights)|slash:comments|wfw:commentRss|thr:total"
-    rb"|(?:itunes:(?!duration\b|title\b)|podcast:|googleplay:|media:|psc:|spotify:)[A-Za-z-]{1,40}+)"
+    rb"|(?:itunes:(?!duration\b|title\b)|podcast:|googleplay:|psc:|spotify:)[A-Za-z-]{1,40}+"
+    rb"|media:(?:category|copyright|credit|description|keywords|rating|restriction|thumbnail))"
     rb"(?=[\s/>])"
 )
 _UNREAD = (
@@ -111,7 +112,8 @@ class Cutter:
         self._data = b""  # of the stretch whose end has not come
         self._searched = 0  # how much of it was searched for that
         self._outside = False  # after the header, and outside any item, comment or tag
-        self._held = b""  # the start of a token that did not end in its stretch
+        self._held: list[bytes] = []  # from the start of a token that did not end in its stretch
+        self._held_bytes = 0
         self._worth = 0  # how much of it there must be before it is passed again
         self._unclosed = 0  # tags outside the items of which no end was found
         self._header: bytes | None = None  # all that comes before the first item
@@ -154,7 +156,7 @@ class Cutter:
 
     def finish(self) -> list[Item]:
         """Return the items that only the end of the document completes. Raises as ``feed``."""
-        items = list(self._pass(self._held + self._data))
+        items = list(self._pass(b"".join([*self._held, self._data])))
         if self._item is not None or self._held:
             raise UncutError
         return self._counted(items)
@@ -180,11 +182,13 @@ class Cutter:
         """
         whole = self._outside and stretch.lstrip().startswith(b"<" + self._name)
         if self._held:
-            stretch = self._held = self._held + stretch
-            if len(stretch) > MAX_STRETCH_BYTES:
+            self._held.append(stretch)
+            self._held_bytes += len(stretch)
+            if self._held_bytes > MAX_STRETCH_BYTES:
                 raise UncutError
-            if len(stretch) < self._worth:
+            if self._held_bytes < self._worth:
                 return []
+            stretch = b"".join(self._held)
         first = self._header is None
         items = list(self._pass(stretch))
         self._outside = self._item is None and not self._held and self._header is not None
@@ -203,7 +207,7 @@ class Cutter:
     def _pass(self, data: bytes) -> Iterator[Item]:
         """Pass the tokens of *data* that are whole, and hold back the first that is not."""
         at = 0
-        self._held = b""
+        self._held = []
         for token in _TOKEN.finditer(data):
             kind = token.lastgroup
             if kind == "unread" and self._item is not None:
@@ -220,8 +224,9 @@ class Cutter:
                 at = token.end()
             elif kind == "open" and not self._leave_open(token[0]):
                 self._keep(data[at : token.start()])
-                self._held = data[token.start() :]
-                self._worth = 2 * len(self._held)
+                self._held = [data[token.start() :]]
+                self._held_bytes = len(self._held[0])
+                self._worth = 2 * self._held_bytes
                 return
             elif kind == "entity":
                 raise ParseError("entities", "the document declares entities")

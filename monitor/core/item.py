@@ -23,6 +23,7 @@ MAX_RAW_DATE = 200  # characters
 MAX_DURATION_S = 360_000  # 100 hours: what claims to be longer is no episode's length
 FIRST_YEAR = 1990  # 1970 is how programs write that they do not know
 LAST_YEAR = 2100
+NO_YEAR = " 0001 "  # how Go and .NET write that there is no date; email.utils takes it for 2001
 HTML = ("text/html", "application/xhtml+xml")
 
 _REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
@@ -37,10 +38,12 @@ _AUDIO_FILE = re.compile(  # at the end of the path or of a query: redirect.mp3/
 )
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _COLON_ZONE = re.compile(r"([+-][0-9]{2}):([0-9]{2})$")
+_HALF_DAY = re.compile(r"\b([0-9]{1,2})(:[0-9]{2}(?::[0-9]{2})?)\s?([ap])\.?m\b\.?", re.IGNORECASE)
 _UNIT_S = {"h": 3600, "m": 60, "s": 1}
 _DURATIONS = (
     re.compile(r"(?P<s>[0-9]{1,9})(?:\.[0-9]+)?"),
-    re.compile(r"(?:(?P<h>[0-9]{1,4}):)?(?P<m>[0-9]{1,4}):(?P<s>[0-9]{1,2})(?:\.[0-9]+)?"),
+    # A fraction only after hours: of 24 MB, 00:49.53 was meant for 49 minutes.
+    re.compile(r"(?:(?P<h>[0-9]{1,4}):)?(?P<m>[0-9]{1,4}):(?P<s>[0-9]{1,2})(?(h)(?:\.[0-9]+)?)"),
     re.compile(
         r"(?:PT)?(?:(?P<h>[0-9]{1,4})\s?h[a-z]*)?[\s,]{0,3}(?:(?P<m>[0-9]{1,5})\s?m[a-z]*)?[\s,]{0,3}"
         r"(?:(?P<s>[0-9]{1,7})\s?s[a-z]*)?",
@@ -94,8 +97,7 @@ def _enclosures(entry: Entry, base: str) -> Iterator[Enclosure]:
 
 
 def _is_audio(enclosure: Enclosure) -> bool:
-    if enclosure.type.startswith(("video/", "image/")):
-        return False
+    """Return whether the type or the file's name says so; some types are plainly mistaken."""
     return "audio/" in enclosure.type or bool(_AUDIO_FILE.search(enclosure.url))
 
 
@@ -161,8 +163,11 @@ def _key(text: str | None) -> str | None:
 
 
 def _title(entry: Entry) -> str:
-    """Return plain text on one line: tags go where feedparser saw HTML, references everywhere."""
-    title = text_of(entry, "title")
+    """Return plain text on one line: tags go where feedparser saw HTML, references everywhere.
+
+    Apple's own example has an item with an ``itunes:title`` alone.
+    """
+    title = text_of(entry, "title") or text_of(entry, "itunes_title")
     detail = dict.get(entry, "title_detail")
     if isinstance(detail, dict) and text_of(detail, "type") in HTML:
         title = _TAG.sub("", _LINE_BREAK.sub(" ", title))
@@ -184,8 +189,16 @@ def published_at(written: str) -> datetime | None:
 
     Not feedparser's: it reads some garbage as a date, some by the machine's clock and zone.
     """
-    at = instant(_COLON_ZONE.sub(r"\1\2", written))
+    if NO_YEAR in written:
+        return None
+    at = instant(_COLON_ZONE.sub(r"\1\2", _HALF_DAY.sub(_in_24_hours, written)))
     return at if at and FIRST_YEAR <= at.year < LAST_YEAR else None
+
+
+def _in_24_hours(clock: re.Match[str]) -> str:
+    """Return ``16:42`` for ``04:42 PM``; email.utils takes the PM for a zone, and that for UTC."""
+    hour = int(clock[1]) % 12 + (12 if clock[3] in "pP" else 0)
+    return f"{hour:02}{clock[2]}"
 
 
 def duration_s(written: str) -> int | None:

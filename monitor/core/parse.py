@@ -167,12 +167,13 @@ def _possible(reference: re.Match[bytes]) -> bytes:
 def _decode_references(entries: Sequence[Entry]) -> None:
     """Undo a difference of feedparser's second parser, which reads what is not well-formed.
 
-    It leaves ``&amp;`` and its like in guids and addresses. Without this, one stray ``&`` in
-    any item's notes would give every guid with an ``&`` (WordPress's have one) a new spelling.
+    It leaves ``&amp;`` and its like in guids, addresses and itunes:title. Without this, one stray
+    ``&`` in any item's notes would give every guid with an ``&`` (WordPress's have one) a new
+    spelling.
     """
     for entry in entries:
         for element in (entry, *item.links_of(entry)):
-            for key in ("id", "link", "href"):
+            for key in ("id", "link", "href", "itunes_title"):
                 if isinstance(dict.get(element, key), str):
                     element[key] = item.dereferenced(element[key])
 

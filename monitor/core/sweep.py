@@ -68,7 +68,7 @@ class Sweep:
     def finish(self) -> None:
         """Take the end of the document."""
         self.complete = True
-        if not self.uncut and self._add(self._cutter.finish):
+        if not self.uncut and self._add(self._cutter.finish) and not self.uncut:
             try:
                 parse.check_whole(b"".join(self._cutter.frame))
             except ParseError as error:
