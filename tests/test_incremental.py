@@ -35,6 +35,7 @@ CONFIG = """
 database = "sqlite:///{directory}/x.db"
 log.format = "json"
 network.allow_private = true
+network.per_host_interval = "1ms"
 stenobird.base_url = "http://127.0.0.1:9"
 [[podcasts]]
 name = "p0"
@@ -303,7 +304,7 @@ async def test_a_run_in_which_every_answer_is_a_304_does_not_load_the_parser(wor
     world.serve(document(*SHOW))
     await world.sweep()
     config = tmp_path / "config.toml"
-    config.write_text(CONFIG.format(directory=tmp_path, url=world.end.url()))
+    config.write_text(CONFIG.format(directory=tmp_path, url=world.end.origin))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", QUIET, str(config)), stderr=asyncio.subprocess.PIPE
     )
