@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -301,6 +301,7 @@ except SystemExit:
 
 
 async def test_a_run_in_which_every_answer_is_a_304_does_not_load_the_parser(world, tmp_path):
+    world.clock.at = datetime.now(UTC) - 2 * POLLING.poll.max  # or the day's whole GET is due
     world.serve(document(*SHOW))
     await world.sweep()
     config = tmp_path / "config.toml"
