@@ -46,7 +46,7 @@ def _get(url, **headers):
 
 
 def test_the_origin_sends_gzip_to_those_who_ask_for_it(origin):
-    url, *_ = origin.urls()
+    url = origin.feeds()["small-0"]
     _, plain = _get(url)
     headers, zipped = _get(url, **{"Accept-Encoding": "gzip"})
     assert headers["Content-Encoding"] == "gzip"
@@ -55,16 +55,16 @@ def test_the_origin_sends_gzip_to_those_who_ask_for_it(origin):
 
 
 def test_us_and_the_script_are_asked_to_do_the_same(origin, tmp_path):
-    feeds = dict(zip(origin.names, origin.urls(), strict=True))
-    script = Rival("script", tmp_path / "script", origin.urls())
+    feeds = origin.feeds()
+    script = Rival("script", tmp_path / "script", list(feeds.values()))
     with Daemon(tmp_path / "us", feeds, poll=ON_DEMAND.format(least="1s")) as daemon:
         daemon.until_polled()
         origin.counts()
-        assert script.poll().cpu_s > 0
+        script.poll()
         assert origin.counts().answers == {"200": 3}
         origin.command("touch")
         for poll in (lambda: daemon.sweep()[0], script.poll):
-            assert poll().cpu_s > 0
+            poll()
             counts = origin.counts()
             assert counts.answers == {"200": 3}
             assert counts.sent_bytes > 0

@@ -2,7 +2,7 @@
 
 For what ``monitor.core.cut`` is not certain of. feedparser on a hostile document may take minutes
 (22 s for one element of 40,000 attributes) or a gigabyte, and no thread can be stopped. To start a
-process costs some 150 ms of processor time, which is why it is started only then.
+process costs some 200 ms of processor time, which is why it is started only then.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Sandbox:
         Raises:
             ParseError: as ``parse.read_whole``; ``too_slow``, or ``too_costly`` where the child
                 died: of its memory limit, most likely.
-            OSError: no process could be started.
+            OSError: no process could be started; nobody's fault. What *pieces* raises is passed on.
         """
         async with self._free:
             process = await self._started()

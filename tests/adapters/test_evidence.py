@@ -45,9 +45,10 @@ def test_one_file_a_podcast_and_reason_and_five_in_all(place):
     assert kept(place)["broken-truncated.xml.gz"] == b"7"
 
 
-def test_nothing_is_kept_of_nothing(place):
-    Evidence(place).keep("show", "http_503", [], gzipped=True)
-    assert list(place.iterdir()) == []
+@pytest.mark.parametrize("gzipped", [True, False])
+def test_a_failure_without_a_body_pushes_nothing_out(place, gzipped):
+    Evidence(place).keep("show", "timeout", [], gzipped=gzipped)
+    assert not place.exists()
 
 
 def test_no_name_leads_out_of_the_directory(place):
@@ -55,11 +56,40 @@ def test_no_name_leads_out_of_the_directory(place):
     assert list(kept(place)) == [".._.._etc_passwd_-a_b.xml.gz"]
 
 
-def test_a_long_body_is_cut(place, monkeypatch):
+@pytest.mark.parametrize("gzipped", [True, False])
+def test_a_long_body_is_cut_and_its_name_says_so(place, monkeypatch, gzipped):
     monkeypatch.setattr(evidence, "MAX_BYTES", 1000)
-    Evidence(place).keep("show", "too_large", [os.urandom(700)] * 3, gzipped=True)
-    (path,) = place.glob("*.gz")
-    assert path.stat().st_size == 1000
+    wire = [os.urandom(700) for _ in range(3)]
+    Evidence(place).keep("show", "truncated", wire, gzipped=gzipped)
+    (path,) = place.iterdir()
+    assert (path.name, path.stat().st_size) == ("show-truncated.cut.xml.gz", 1000)
+
+
+def test_a_body_of_just_that_length_is_whole(place, monkeypatch):
+    monkeypatch.setattr(evidence, "MAX_BYTES", 1000)
+    Evidence(place).keep("show", "truncated", [os.urandom(500)] * 2, gzipped=True)
+    assert [path.name for path in place.iterdir()] == ["show-truncated.xml.gz"]
+
+
+def test_no_more_is_read_than_is_kept(place, monkeypatch):
+    monkeypatch.setattr(evidence, "MAX_BYTES", 1000)
+    wire = iter([os.urandom(700)] * 100)
+    Evidence(place).keep("show", "truncated", wire, gzipped=True)
+    assert len(list(wire)) == 98
+
+
+def test_the_newest_stands_for_a_podcast_and_reason_cut_or_whole(place, monkeypatch):
+    monkeypatch.setattr(evidence, "MAX_BYTES", 1000)
+    for size, name in ((10, "s-x.xml.gz"), (2000, "s-x.cut.xml.gz"), (10, "s-x.xml.gz")):
+        Evidence(place).keep("s", "x", [os.urandom(size)], gzipped=True)
+        assert [path.name for path in place.iterdir()] == [name]
+
+
+def test_what_a_killed_process_left_half_written_is_cleared_away(place):
+    place.mkdir()
+    (place / ".abc.part").write_bytes(b"half")
+    Evidence(place).keep("show", "html_page", [b"<html>"], gzipped=False)
+    assert [path.name for path in place.iterdir()] == ["show-html_page.xml.gz"]
 
 
 def test_a_full_disk_loses_the_evidence_and_nothing_else(place):

@@ -2,12 +2,17 @@
 
 import asyncio
 import os
+import platform
+import re
 import signal
+import sys
 from pathlib import Path
+from subprocess import PIPE, run
 
 import pytest
 
-from monitor.adapters.sandbox import Sandbox
+from monitor.adapters import sandbox as module
+from monitor.adapters.sandbox import _ANSWER, MAX_MEMORY_BYTES, Sandbox
 from monitor.core.model import ParseError
 from monitor.core.parse import read_whole
 
@@ -16,11 +21,39 @@ pytestmark = pytest.mark.anyio
 GOLDEN = sorted((Path(__file__).parents[1] / "core" / "golden").glob("*.xml"))
 # feedparser needs minutes for it: a millisecond an item.
 COSTLY = b"<rss><channel>%b<&></channel></rss>" % (b"<item><title>x</title></item>" * 300_000)
+SPACIOUS = [b"<rss><channel><&><title>", *[b"x" * 1_000_000] * 40, b"</title></channel></rss>"]
+MANY = b"<rss><channel>%b<&></channel></rss>" % b"".join(
+    b"<item><guid>%0900d</guid><enclosure url='https://cdn.example/1.mp3'/></item>" % n
+    for n in range(1000)
+)
+UNIT = Path(__file__).parents[2] / "systemd" / "podcast-monitor.service"
+DOCUMENT = GOLDEN[0].read_bytes()
+IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+# Denies, as the unit's SystemCallFilter=~@resources does, setpriority and setrlimit with EPERM.
+UNDER_THE_FILTER = """
+import asyncio, ctypes, struct, sys
+from monitor.adapters.sandbox import Sandbox
+first, second = map(int, sys.argv[1:])
+steps = ((0x20, 0, 0, 0), (0x15, 1, 0, first), (0x15, 0, 1, second), (6, 0, 0, 0x50001), (6, 0, 0, 0x7FFF0000))
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code)))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == libc.prctl(22, 2, program, 0, 0) == 0
+print(len(asyncio.run(Sandbox().read([sys.stdin.buffer.read()])).items))
+"""
+FILTERED = {"x86_64": ("141", "160"), "aarch64": ("140", "164")}  # the two calls' numbers
+
+READS = """
+import asyncio, sys
+from monitor.adapters.sandbox import Sandbox
+asyncio.run(Sandbox().read([sys.stdin.buffer.read()]))
+"""
 
 
-def children() -> list[int]:
-    """Return this process's children, dead ones included."""
-    task = Path(f"/proc/{os.getpid()}/task")
+def children(parent: int | None = None) -> list[int]:
+    """Return a process's children, by default this one's, dead ones included."""
+    task = Path(f"/proc/{parent or os.getpid()}/task")
     return [int(pid) for path in task.glob("*/children") for pid in path.read_text().split()]
 
 
@@ -32,6 +65,33 @@ async def child() -> int:
     raise TimeoutError
 
 
+def status_of(pid: int) -> dict[str, str]:
+    """Return what the kernel says of a process; nothing of one that has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    said = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    return said if said["State"][0] != "Z" else {}
+
+
+def environ_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
+async def until(condition) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError
+
+
+def ignores_signals(pid: int) -> bool:
+    ignored = int(status_of(pid)["SigIgn"], 16)
+    return all(ignored >> (number - 1) & 1 for number in IGNORED)
+
+
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -40,6 +100,12 @@ def descriptors() -> int:
 async def test_a_document_says_the_same_as_in_this_process(path):
     body = path.read_bytes()
     assert await Sandbox().read([body[:100], body[100:]]) == read_whole(body)
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_nothing_of_a_document_is_lost_between_the_processes(path):
+    reading = read_whole(path.read_bytes())
+    assert _ANSWER.validate_json(_ANSWER.dump_json(reading)) == reading
 
 
 @pytest.mark.parametrize(
@@ -65,6 +131,97 @@ async def test_a_document_that_takes_too_much_memory_is_refused():
     assert refused.value.reason == "too_costly"
 
 
+async def test_memory_that_feedparser_lacks_is_no_fault_of_the_documents_form():
+    with pytest.raises(ParseError, match="too_costly: the parser ran out of memory"):
+        await Sandbox(max_memory_bytes=150_000_000).read(SPACIOUS)
+
+
+def test_the_parser_and_the_daemon_fit_into_the_units_memory():
+    found = re.search(r"^MemoryMax=(\d+)M$", UNIT.read_text(), re.MULTILINE)
+    assert found, "the unit says how much memory there is"
+    left = int(found[1]) * 2**20 - MAX_MEMORY_BYTES
+    assert left >= 128 * 2**20  # for the daemon itself
+
+
+async def test_an_answer_longer_than_a_pipe_holds_comes_whole():
+    assert await Sandbox().read([MANY]) == read_whole(MANY)
+
+
+async def test_an_answer_that_is_too_long_is_refused_and_the_next_document_read(monkeypatch):
+    monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 2000)
+    sandbox = Sandbox()
+    async with asyncio.timeout(20):
+        with pytest.raises(ParseError, match="too_costly: its items"):
+            await sandbox.read([MANY])
+        assert len((await sandbox.read([b"<rss><channel><item/></channel></rss>"])).items) == 1
+
+
+async def test_bytes_that_cannot_be_got_are_not_the_documents_fault_and_leave_nothing_behind():
+    def failing():
+        yield b"<rss>"
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        await Sandbox().read(failing())
+    assert children() == []
+
+
+async def test_what_is_said_to_the_whole_service_is_not_held_against_the_publisher():
+    reading = asyncio.create_task(Sandbox(deadline_s=2.5).read([COSTLY]))
+    pid = await child()
+    await until(lambda: ignores_signals(pid))
+    for number in IGNORED:
+        os.kill(pid, number)
+    with pytest.raises(ParseError) as refused:
+        await reading
+    assert refused.value.reason == "too_slow"
+
+
+async def test_a_parser_ends_with_the_process_that_wants_its_answer():
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", READS, stdin=PIPE)
+    parent.stdin.write(COSTLY)
+    parent.stdin.close()
+    await until(lambda: children(parent.pid))
+    (pid,) = children(parent.pid)
+    # By then it has the whole document, and no end of its input can tell it.
+    await until(
+        lambda: int(status_of(pid)["VmRSS"].split()[0]) > 90_000
+    )  # kB; to receive it takes 60
+    parent.kill()
+    await parent.wait()
+    await until(lambda: not status_of(pid))
+
+
+@pytest.mark.skipif(platform.machine() not in FILTERED, reason="system calls have other numbers")
+def test_it_parses_under_the_units_system_call_filter():
+    argv = [sys.executable, "-c", UNDER_THE_FILTER, *FILTERED[platform.machine()]]
+    done = run(argv, input=DOCUMENT, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, b"%d\n" % len(read_whole(DOCUMENT).items))
+
+
+async def test_it_runs_the_code_that_this_process_runs(tmp_path, monkeypatch):
+    (tmp_path / "feedparser.py").write_text("def parse(*_, **__): raise ValueError")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ParseError, match="unreadable: ValueError"):
+        await Sandbox().read([DOCUMENT])
+
+
+async def test_no_code_comes_from_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "feedparser.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    assert await Sandbox().read([DOCUMENT]) == read_whole(DOCUMENT)
+
+
+async def test_it_is_told_no_secret(monkeypatch):
+    monkeypatch.setenv("PODCAST_MONITOR_STENOBIRD__TOKEN", "s3cret")
+    reading = asyncio.create_task(Sandbox().read([COSTLY]))
+    pid = await child()
+    await until(lambda: b"PYTHONPATH" in environ_of(pid))  # until then it is a copy of this process
+    assert b"s3cret" not in environ_of(pid)
+    reading.cancel()
+    await asyncio.wait([reading])
+
+
 async def test_a_parser_that_is_killed_is_the_documents_fault_and_no_exception():
     reading = asyncio.create_task(Sandbox().read([COSTLY]))
     os.kill(await child(), signal.SIGKILL)
@@ -80,6 +237,18 @@ async def test_who_gives_up_leaves_no_process_behind():
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert children() == []
+
+
+async def test_whenever_it_is_given_up_nothing_is_left_behind():
+    sandbox = Sandbox()
+    await sandbox.read([DOCUMENT])
+    before = descriptors()
+    for hundredth in range(0, 40, 4):
+        reading = asyncio.create_task(sandbox.read([COSTLY]))
+        await asyncio.wait([reading], timeout=hundredth / 100)
+        reading.cancel()
+        await asyncio.wait([reading])
+        assert (descriptors(), children()) == (before, [])
 
 
 async def test_one_document_is_read_at_a_time():
