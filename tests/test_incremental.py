@@ -108,7 +108,12 @@ def count() -> int:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, count: int) -> AsyncIterator[World]:
+def patience() -> timedelta | None:
+    return None
+
+
+@pytest.fixture
+async def world(tmp_path: Path, count: int, patience: timedelta | None) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         end = await stack.enter_async_context(far_end())
         database = stack.enter_context(closing(connect(f"sqlite:///{tmp_path}/x.db")))
@@ -118,6 +123,7 @@ async def world(tmp_path: Path, count: int) -> AsyncIterator[World]:
             deadline=timedelta(seconds=10),
             per_host_interval=timedelta(),
             allow_private=True,
+            patience=patience,
         )
         http = await stack.enter_async_context(http)
         thread = stack.enter_context(ThreadPoolExecutor(1))
@@ -227,6 +233,25 @@ async def test_changed_headers_alone_write_no_edition(world):
     lines = await world.sweep()
     assert {line["read"] for line in lines} == {"cut"}
     assert "editions" not in written
+
+
+@pytest.mark.parametrize(("count", "patience"), [(3, timedelta(seconds=0.2))])
+async def test_feeds_that_wait_too_long_for_their_origin_are_put_back_unharmed(world):
+    world.serve(document(*SHOW))
+
+    async def slow(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.6)
+        writer.write(reply(200, document(*SHOW)))
+
+    for name in world.ctx.podcasts:
+        world.end.on(f"/{name}", slow)
+    lines = await world.sweep()
+    assert [line["outcome"] for line in lines] == ["ok"]
+    waiting = "SELECT count(*) FROM podcasts WHERE last_attempt_at IS NULL AND lease IS NULL"
+    assert world.rows(waiting) == [(2,)]
+    world.serve(document(*SHOW))
+    lines = await world.sweep()
+    assert [(line["outcome"], line["failures"]) for line in lines] == [("ok", 0)] * 3
 
 
 # --- heads --------------------------------------------------------------------------------

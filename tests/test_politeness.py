@@ -1,10 +1,13 @@
 """What a fair publisher would ask of us, asserted from his own ledger over days.
 
 The ledger is the far end's: a real server that wrote each request down. Only the clock is turned by
-hand; ``tests/living.py`` says how. Connections and turns are tested in ``tests/adapters``.
+hand; ``tests/living.py`` says how. Of turns, here is what the daemon's own client makes of them;
+the rest is tested in ``tests/adapters``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -12,7 +15,9 @@ from itertools import pairwise
 import pytest
 
 from monitor.demo import Exchange, status
-from monitor.demo.publisher import new_item
+from monitor.demo.publisher import Publisher, new_item
+from monitor.demo.server import World, serve_in_thread
+from monitor.jobs.context import Context
 from tests.living import START, Life
 
 MINUTE = timedelta(minutes=1)
@@ -128,3 +133,67 @@ def test_what_a_request_says_of_us(life):
         assert exchange.headers["accept-encoding"] == "gzip"
         assert exchange.headers["user-agent"] == "test"
     assert all(exchange.at >= START for exchange in life.publisher.exchanges)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "least", "most"), [(120, 2 * HOUR, 3 * HOUR), (999_999, DAY, DAY + HOUR)]
+)
+def test_no_request_comes_before_the_feeds_own_ttl_has_passed(life, minutes, least, most):
+    life.publisher.edit_title(life.old.guid, "A title that is another")
+    ttl = f"<channel><ttl>{minutes}</ttl>"
+    body = life.publisher.document().replace("<channel>", ttl, 1).encode()
+    life.publisher.faults.next(status(200, headers={"ETag": '"1"'}, body=body))
+    life.run(2 * A_DAY)
+    first, second = life.publisher.exchanges[:2]
+    assert least <= second.at - first.at <= most
+
+
+# --- a feed that moves -------------------------------------------------------------------
+
+
+class Private(Life):
+    """A life whose podcast has a header that is a secret between its first host and us."""
+
+    def _context(self, *given) -> Context:
+        ctx = super()._context(*given)
+        podcast = replace(ctx.podcasts["show"], headers={"X-Key": "s3cret"})
+        return replace(ctx, podcasts={"show": podcast})
+
+
+@contextmanager
+def another_host(life: Life) -> Iterator[Publisher]:
+    """Serve the same podcast at another origin; *life*'s own host says so from now on."""
+    other = Publisher("show", life.publisher.items, clock=life.clock)
+    with serve_in_thread(World(other, replica=life.replica)) as base_url:
+        to = {"Location": f"{base_url}{other.path}"}
+        life.publisher.faults.always(status(301, headers=to))
+        yield other
+
+
+def test_a_feed_that_moved_for_good_is_asked_at_its_new_address_after_three_days(life):
+    with another_host(life) as other:
+        life.run(5 * A_DAY)
+        asked = life.publisher.exchanges
+        assert 3 * DAY <= asked[-1].at - START <= 3 * DAY + HOUR
+        assert life.clock() - other.exchanges[-1].at <= HOUR
+        assert [e.status for e in other.exchanges].count(200) == 5
+    assert [fields for _, fields in life.told("feed.moved")] == [{"to_host": "127.0.0.1"}]
+    assert life.polled[-1]["failures"] == 0
+
+
+def test_a_new_address_that_fails_sends_back_to_the_configured_one(life):
+    with another_host(life) as other:
+        life.run(4 * A_DAY)
+        life.publisher.faults.clear()
+        other.faults.always(status(404))
+        life.run(2 * A_DAY)
+        assert [e.status for e in other.exchanges].count(404) == 5
+    assert life.polled[-1]["failures"] == 0
+
+
+def test_a_secret_stays_with_the_host_it_was_meant_for():
+    with Private(new=0) as life, another_host(life) as other:
+        life.step = TICK
+        life.run(4 * A_DAY)
+        assert {e.headers.get("x-key") for e in life.publisher.exchanges} == {"s3cret"}
+        assert {e.headers.get("x-key") for e in other.exchanges} == {None}

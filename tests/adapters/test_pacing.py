@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from monitor.adapters.pacing import MOST_ORIGINS, Pacing
+from monitor.adapters.pacing import MOST_ORIGINS, NoTurnError, Pacing
 
 pytestmark = pytest.mark.anyio
 
@@ -88,3 +88,22 @@ async def test_an_origin_whose_pause_is_not_over_is_not_forgotten():
         async with pacing.turn(str(number)):
             pass
     assert len(pacing._origins) == MOST_ORIGINS + 10
+
+
+async def test_who_waits_too_long_for_a_turn_gives_up_and_harms_nobody():
+    pacing = Pacing(0.0, patience_s=0.05)
+    async with pacing.turn("a"):
+        with pytest.raises(NoTurnError):
+            async with pacing.turn("a"):
+                pytest.fail("two at once")
+        async with pacing.turn("b"):
+            pass
+    async with pacing.turn("a"):
+        await asyncio.sleep(0.1)  # patience is for the wait, not for the turn
+
+
+async def test_what_takes_too_long_within_a_turn_is_no_lack_of_a_turn():
+    pacing = Pacing(0.0, patience_s=10)
+    with pytest.raises(TimeoutError):
+        async with pacing.turn("a"), asyncio.timeout(0.01):
+            await asyncio.sleep(1)
