@@ -235,7 +235,7 @@ class Life:
             database_thread=database_thread,
             sandbox=Sandbox(),
             evidence=None,
-            parser_thread=stack.enter_context(ThreadPoolExecutor(1)),
+            parsers=stack.enter_context(ThreadPoolExecutor(1)),
             now=self.clock,
             chance=lambda: 0.0,
             token=_tokens().__next__,

@@ -141,7 +141,7 @@ async def world(tmp_path: Path, count: int, patience: timedelta | None) -> Async
             database_thread=thread,
             sandbox=Sandbox(),
             evidence=None,
-            parser_thread=stack.enter_context(ThreadPoolExecutor(1)),
+            parsers=stack.enter_context(ThreadPoolExecutor(1)),
             now=clock,
             chance=lambda: 0.0,
             token=iter(map(str, range(10**6))).__next__,

@@ -767,6 +767,23 @@ async def test_a_redirect_to_a_private_address_is_not_dialled(end, to, monkeypat
         assert (len(end.heard), other.connections) == (1, 0)
 
 
+async def test_a_name_that_comes_to_mean_a_private_address_is_not_dialled(end, monkeypatch):
+    """DNS rebinding: public when it is first asked for, private an instant later."""
+    really = guard.is_public
+    monkeypatch.setattr(guard, "is_public", lambda ip: ip == "127.0.0.1" or really(ip))
+    answers = iter(["127.0.0.1", "127.0.0.2"])
+
+    def resolve(_host: str, port: int, *_hints: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
+
+    async with far_end("127.0.0.2") as other:
+        end.on("/", moved(f"http://rebinding.example:{other.port}/"))
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        url = f"http://rebinding.example:{end.port}/"
+        assert await get(url, http=GUARDED) == Failed("private_address", sent=False)
+        assert (len(end.heard), other.connections) == (1, 0)
+
+
 # --- nothing is left behind -----------------------------------------------------------------
 
 

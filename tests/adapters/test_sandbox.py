@@ -51,10 +51,20 @@ asyncio.run(Sandbox().read([sys.stdin.buffer.read()]))
 """
 
 
+OTHERS: set[int] = set()  # this process's children that are none of ours: a database server
+
+
+@pytest.fixture(autouse=True)
+def others():
+    OTHERS.clear()
+    OTHERS.update(children())
+
+
 def children(parent: int | None = None) -> list[int]:
     """Return a process's children, by default this one's, dead ones included."""
     task = Path(f"/proc/{parent or os.getpid()}/task")
-    return [int(pid) for path in task.glob("*/children") for pid in path.read_text().split()]
+    found = [int(pid) for path in task.glob("*/children") for pid in path.read_text().split()]
+    return [pid for pid in found if pid not in OTHERS]
 
 
 async def child() -> int:
