@@ -130,7 +130,7 @@ def _ratio(
 ) -> Row:
     ours, theirs = _costs(runs, US, poll), _costs(runs, rival, poll)
     values = [us.cpu_s / them.cpu_s for us, them in zip(ours, theirs, strict=bool(theirs))]
-    said = "" if theirs else f"{rival} is not installed"
+    said = "" if theirs else "not installed, or not asked for"
     return Row(metric, f"the {rival}" if rival == "script" else rival, limit, values, show, said)
 
 

@@ -46,6 +46,7 @@ LINES_AT_ONCE = 1000
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOP_WITHIN = timedelta(seconds=15)  # the dispatcher's part is 5, a locked database's 10
 LEAVE_WITHIN = timedelta(seconds=1)
+PARSERS = 4  # threads: one new item need not wait for a back catalogue to be read
 DNS_THREADS = 64  # asyncio's six would let a dead resolver starve the healthy feeds
 
 
@@ -195,7 +196,7 @@ class Daemon:
             database_thread=database_thread,
             sandbox=Sandbox(),
             evidence=_evidence(self.database, os.environ),
-            parser_thread=_thread(stack, "parser"),
+            parsers=_thread(stack, "parser", PARSERS),
             now=now,
             chance=random.random,
             token=lambda: uuid4().hex,
@@ -287,9 +288,9 @@ def _evidence(database: Database, environ: Mapping[str, str]) -> Evidence | None
     return Evidence(Path(state) / "evidence") if state else None
 
 
-def _thread(stack: AsyncExitStack, name: str) -> ThreadPoolExecutor:
-    """Return a thread that the end of *stack* does not wait for."""
-    thread = ThreadPoolExecutor(1, name)
+def _thread(stack: AsyncExitStack, name: str, count: int = 1) -> ThreadPoolExecutor:
+    """Return a thread, or some, that the end of *stack* does not wait for."""
+    thread = ThreadPoolExecutor(count, name)
     stack.callback(thread.shutdown, wait=False, cancel_futures=True)
     return thread
 

@@ -153,7 +153,6 @@ def test_no_request_comes_before_the_feeds_own_ttl_has_passed(life, minutes, lea
     assert least <= second.at - first.at <= most
 
 
-@pytest.mark.xfail(strict=True, reason="a 304 and a repeated body do not know the feed's ttl")
 def test_the_ttl_of_a_feed_that_has_not_changed_still_counts(life):
     life.publisher.edit_title(life.old.guid, "A title that is another")
     body = life.publisher.document().replace("<channel>", "<channel><ttl>120</ttl>", 1).encode()
@@ -249,7 +248,6 @@ def test_a_new_address_that_fails_sends_back_to_the_configured_one(life):
     assert life.polled[-1]["failures"] == 0
 
 
-@pytest.mark.xfail(strict=True, reason="the headers go along to an adopted address")
 def test_a_secret_stays_with_the_host_it_was_meant_for():
     with Private(new=0) as life, another_host(life) as other:
         life.step = 3 * HOUR

@@ -12,6 +12,7 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from threading import Lock
 from typing import IO
 
 MOST = 5  # files
@@ -20,15 +21,16 @@ _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Evidence:
-    """A directory of refused bodies, made when the first one comes. For one thread at a time."""
+    """A directory of refused bodies, made when the first one comes."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._lock = Lock()
 
     def keep(self, podcast: str, reason: str, wire: Iterable[bytes], *, gzipped: bool) -> None:
         """Keep what came on the *wire*. A disk that is full or read-only is no reason to fail."""
         name = _UNFIT.sub("_", f"{podcast}-{reason}")[:200]
-        with suppress(OSError):
+        with self._lock, suppress(OSError):
             pieces = iter(wire)
             first = next(pieces, b"")
             if not first:

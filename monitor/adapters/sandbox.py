@@ -179,7 +179,7 @@ def _read(body: bytes) -> Reading | _Refused:
     from monitor.core.parse import read_whole  # noqa: PLC0415 - the parent needs no parser here
 
     try:
-        check_attributes(body)
+        check_attributes(body.replace(b"\0", b""))  # in UTF-16 too, as parse.check_whole does
         return read_whole(body)
     except ParseError as error:
         if isinstance(error.__cause__, MemoryError):  # in feedparser, which is not to blame

@@ -192,6 +192,7 @@ class Feed:
     adopted: str | None = None  # where the feed has moved for good: polled instead of the url
     moved_to: str | None = None  # where it says that it has moved, until that is believed
     moved_since: datetime | None = None
+    ttl: timedelta | None = None  # as the last document that was read has it
     failures: int = 0  # in a row
     reason: str | None = None  # of the last failure, while failing
     last_attempt_at: datetime | None = None

@@ -43,7 +43,7 @@ def unchanged(
         etag=sent.etag or feed.validators.etag,
         last_modified=sent.last_modified or feed.validators.last_modified,
     )
-    healthy = _healthy(feed, now, [answer.max_age], jitter, rules)
+    healthy = _healthy(feed, now, [answer.max_age, feed.ttl], jitter, rules)
     after, moved = moving.after_answer(healthy, answer.moved_to, now=now)
     return PollPlan(replace(after, validators=validators), events=moved)
 
@@ -52,7 +52,7 @@ def repeated(
     feed: Feed, fetched: Fetched, *, now: datetime, jitter: float, rules: PollRules
 ) -> PollPlan:
     """Return the plan after a body in which every item is as it was."""
-    healthy = _healthy(feed, now, [fetched.max_age], jitter, rules)
+    healthy = _healthy(feed, now, [fetched.max_age, feed.ttl], jitter, rules)
     last_full_at = now if fetched.complete else feed.last_full_at
     after, moved = moving.after_answer(healthy, fetched.moved_to, now=now)
     after = replace(
@@ -132,6 +132,7 @@ def reconcile(
         after,
         validators=fetched.validators,
         wire_digest=fetched.wire_digest,
+        ttl=document.ttl,
         baseline_at=feed.baseline_at or now,
         last_full_at=now if fetched.complete else feed.last_full_at,
         last_new_at=now if match.new else feed.last_new_at,

@@ -55,7 +55,7 @@ class Context:
     http: Http
     stenobird: Stenobird
     database_thread: Executor
-    parser_thread: Executor
+    parsers: Executor
     sandbox: Sandbox
     evidence: Evidence | None  # None: no place for it
     now: Callable[[], datetime]
@@ -82,4 +82,4 @@ class Context:
     async def parse(self, decide: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a decision that costs processor time off the event loop."""
         call = partial(decide, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self.parser_thread, call)
+        return await asyncio.get_running_loop().run_in_executor(self.parsers, call)

@@ -7,6 +7,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
+from monitor.adapters.address import origin
 from monitor.adapters.failure import NO_TURN
 from monitor.adapters.fetch import fetch
 from monitor.adapters.store import catalogue, editions, events, polls
@@ -70,15 +71,16 @@ async def _visit(ctx: Context, feed: Feed, *, head: bool) -> Visit | None:
     full = reconcile.is_full_due(feed, now=ctx.now())
     validators = Validators() if full else feed.validators
     head = head and not full
+    asked = feed.adopted or feed.url
     same = feed.wire_digest if feed.edition else None  # what was read by older rules is read anew
     outcome: FetchOutcome = FetchFailed("internal_error")
     with Reader(feed.edition, same, head=head) as reader:
         try:
             outcome = await fetch(
                 ctx.http,
-                feed.adopted or feed.url,
+                asked,
                 validators=validators,
-                headers=podcast.headers,
+                headers=podcast.headers if origin(asked) == origin(feed.url) else {},
                 max_body_bytes=ctx.limits.max_body_bytes,
                 receiver=reader,
                 now=ctx.now(),

@@ -107,6 +107,7 @@ def _feed(row: sa.Row[tuple[object, ...]], token: str) -> Feed:
         adopted=row.adopted,
         moved_to=row.moved_to,
         moved_since=row.moved_since,
+        ttl=None if row.ttl_s is None else timedelta(seconds=row.ttl_s),
         failures=row.failures,
         reason=row.reason,
         last_attempt_at=row.last_attempt_at,
@@ -144,6 +145,7 @@ def _visited(feed: Feed) -> dict[str, object]:
         "wire_digest": feed.wire_digest,
         "moved_to": feed.moved_to,
         "moved_since": feed.moved_since,
+        "ttl_s": None if feed.ttl is None else int(feed.ttl.total_seconds()),
         "last_attempt_at": feed.last_attempt_at,
         "last_ok_at": feed.last_ok_at,
         "last_full_at": feed.last_full_at,
@@ -152,6 +154,7 @@ def _visited(feed: Feed) -> dict[str, object]:
 
 
 VISIT = (  # what _visited names
+    "ttl_s",
     "etag",
     "last_modified",
     "wire_digest",

@@ -71,6 +71,7 @@ podcasts = sa.Table(
     sa.Column("etag", sa.Text),
     sa.Column("last_modified", sa.Text),
     sa.Column("wire_digest", sa.LargeBinary),  # of the last body
+    sa.Column("ttl_s", sa.Integer),
     sa.Column("failures", sa.Integer, nullable=False, default=0),
     sa.Column("reason", sa.Text),
     sa.Column("last_attempt_at", UtcDateTime),

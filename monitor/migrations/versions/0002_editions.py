@@ -15,6 +15,7 @@ def upgrade() -> None:
     op.add_column("podcasts", sa.Column("adopted", sa.Text(), nullable=True))
     op.add_column("podcasts", sa.Column("moved_to", sa.Text(), nullable=True))
     op.add_column("podcasts", sa.Column("moved_since", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("podcasts", sa.Column("ttl_s", sa.Integer(), nullable=True))
     op.create_table(
         "editions",
         sa.Column("podcast_id", sa.Integer(), nullable=False),
