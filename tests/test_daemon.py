@@ -120,11 +120,14 @@ def test_a_status_that_is_asked_for_is_one_block(service):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_single_round_that_is_broken_off_leaves_no_traceback(service, far, number):
     far.publisher.faults.always(slow_drip(0.1))
+    # What a shell starts in the background ignores SIGINT, and hands that on.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "monitor", "--config", str(service.config), "run", "--once"],
         stderr=subprocess.PIPE,
         text=True,
     )
+    signal.signal(signal.SIGINT, before)
     wait_until(lambda: bool(far.publisher.exchanges), "no poll")
     process.send_signal(number)
     _, told = process.communicate(timeout=SECONDS)
