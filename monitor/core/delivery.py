@@ -14,6 +14,7 @@ from monitor.core import moves
 from monitor.core.answers import FREEZING
 from monitor.core.lifecycle import Event, Status
 from monitor.core.model import (
+    Episode,
     Found,
     Lookup,
     LookupFailed,
@@ -33,6 +34,10 @@ SAME_5XX = 3  # so often the same answer to one key, hours apart, is stored and 
 def idempotency_key(podcast_slug: str, guid: str, generation: int, epoch: int) -> str:
     """Return the key of a request: the same from any machine, database or restored backup."""
     return sha256(f"{podcast_slug}\n{guid}\n{generation}\n{epoch}".encode()).hexdigest()
+
+
+def _key(episode: Episode, request: ProcessingRequest) -> str:
+    return idempotency_key(episode.podcast_slug, episode.guid, request.generation, request.epoch)
 
 
 def before_post(
@@ -92,7 +97,8 @@ def _moved(work: Work, state: str | None) -> bool:
 def _post(work: Work, state: str | None, url: str, *, now: datetime, rules: RequestRules) -> Post:
     """Return the POST: the same key and address while an earlier one's outcome is unknown.
 
-    Only an address that is no longer Stenobird's (``base_url`` was changed) is given up.
+    Even if the podcast's slug was corrected meanwhile, of which the key is made. Only an address
+    that is no longer Stenobird's (``base_url`` was changed) is given up.
     """
     request = work.request
     if request.action_url and not is_near(request.action_url, rules.base_url):
@@ -100,18 +106,18 @@ def _post(work: Work, state: str | None, url: str, *, now: datetime, rules: Requ
     # What was accepted once keeps its key. Else the state did not move, or we would not be here.
     if request.same_count >= SAME_5XX and request.accepted_at is None:
         request = replace(
-            request, epoch=request.epoch + 1, same_count=0, same_digest=None, same_at=None
+            request, epoch=request.epoch + 1, key=None, same_count=0, same_digest=None, same_at=None
         )
     if not request.outcome_unknown:
-        request = replace(request, state_before_post=state, action_url=None)
+        request = replace(request, state_before_post=state, action_url=None, key=None)
+    key = request.key or _key(work.episode, request)
     request = replace(
         request,
         action_url=request.action_url or url,
+        key=key,
         outcome_unknown=True,
         first_posted_at=request.first_posted_at or now,
     )
-    episode = work.episode
-    key = idempotency_key(episode.podcast_slug, episode.guid, request.generation, request.epoch)
     line = moves.told(
         work,
         "request.posted",

@@ -384,6 +384,7 @@ class ProcessingRequest:
     next_attempt_at: datetime
     created_at: datetime
     action_url: str | None = None  # of the last POST; kept while its outcome is unknown
+    key: str | None = None  # Idempotency-Key of the last POST; likewise
     first_posted_at: datetime | None = None
     outcome_unknown: bool = False  # a POST was begun, and what it did is not known
     state_before_post: str | None = None  # at the GET before it, or when a person asked anew

@@ -155,6 +155,7 @@ requests = sa.Table(  # the ledger: never pruned
     sa.Column("next_attempt_at", UtcDateTime, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("action_url", sa.Text),
+    sa.Column("key", sa.Text),
     sa.Column("first_posted_at", UtcDateTime),
     sa.Column("outcome_unknown", sa.Boolean, nullable=False),
     sa.Column("state_before_post", sa.Text),
@@ -221,6 +222,16 @@ freezes = sa.Table(  # a source that lets nobody in
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("strikes", sa.Integer, nullable=False),
     sa.Column("until", UtcDateTime, nullable=False),
+)
+
+daemons = sa.Table(  # that share a PostgreSQL: see presence
+    "daemons",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),  # for people
+    sa.Column("podcasts", sa.JSON, nullable=False),  # names
+    sa.Column("until", UtcDateTime, nullable=False),  # by the database's clock
+    sa.Column("logs", sa.Boolean, nullable=False),  # writes the committed events to its log
 )
 
 words = sa.Table(  # processing states ever seen, casefolded
