@@ -15,6 +15,7 @@ from monitor.adapters.sandbox import Sandbox
 from monitor.adapters.stenobird import Stenobird
 from monitor.adapters.store import instance, migrate, reading
 from monitor.adapters.store.database import connect
+from monitor.assembly import open_http, open_stenobird
 from monitor.config import Config
 from monitor.core.model import (
     ConfigError,
@@ -31,7 +32,7 @@ from monitor.core.model import (
 from monitor.core.parse import document_of
 from monitor.core.problems import Problem
 from monitor.core.slug import candidates
-from monitor.daemon import now, open_http, open_stenobird
+from monitor.daemon import now
 from monitor.jobs.context import Podcast
 from monitor.jobs.reading import Reader, read
 from monitor.log.fields import escaped

@@ -7,52 +7,53 @@ import asyncio
 import os
 import random
 import signal
+import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, closing, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import uuid4
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from monitor import __version__, log
 from monitor.adapters import systemd
-from monitor.adapters.evidence import Evidence
-from monitor.adapters.http import Http
-from monitor.adapters.sandbox import Sandbox
-from monitor.adapters.stenobird import Stenobird
-from monitor.adapters.store import events, freezing, leases, migrate, polls, reading, schema
+from monitor.adapters.store import due, events, migrate, polls, presence, takeover
 from monitor.adapters.store.database import Database, connect
 from monitor.adapters.store.instance import instance
-from monitor.config import Config, user_agent
-from monitor.core.model import CommittedEvent, LogEvent
-from monitor.core.problems import remind
-from monitor.core.status import Process, block, one_line
+from monitor.assembly import open_context
+from monitor.config import Config
+from monitor.core.model import DatabaseError, LogEvent, UnavailableError, iso
+from monitor.core.problems import Kind, remind, strike
+from monitor.core.status import Process
 from monitor.dispatch import Dispatcher
 from monitor.jobs.context import Context
-from monitor.jobs.outcomes import Outcomes
-from monitor.rules import limits, podcasts, shortest_interval
+from monitor.logbook import Logbook
+from monitor.rules import shortest_interval
 from monitor.ticker import Ticker, describe
 
+EARLIEST = datetime(2026, 11, 1, tzinfo=UTC)  # nothing of this program is older
+SECOND = timedelta(seconds=1)
 SUPERVISE_EVERY = timedelta(seconds=5)
 HOUSEKEEPING_EVERY = timedelta(hours=1)
 LONGEST_TICK = timedelta(seconds=5)
 SHORTEST_TICK = timedelta(milliseconds=100)
-LINES_AT_ONCE = 1000
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOP_WITHIN = timedelta(seconds=15)  # the dispatcher's part is 5, a locked database's 10
 LEAVE_WITHIN = timedelta(seconds=1)
-PARSERS = 4  # threads: one new item need not wait for a back catalogue to be read
 DNS_THREADS = 64  # asyncio's six would let a dead resolver starve the healthy feeds
 
 
 def now() -> datetime:
     """Return the wall clock's time, in UTC."""
     return datetime.now(UTC)
+
+
+def is_set(at: datetime) -> bool:
+    """Return whether a clock that says *at* was ever set: without a battery it begins in 1970."""
+    return at >= EARLIEST
 
 
 def serve(config: Config) -> int:
@@ -68,25 +69,6 @@ def serve(config: Config) -> int:
 def serve_once(config: Config) -> int:
     """Do everything once; return 0, or 1 if anything failed. Raises as ``serve`` does."""
     return _run(config, Daemon.run_once)
-
-
-def open_http(config: Config) -> Http:
-    """Return the one connection layer, as configured; to be entered before use."""
-    network = config.network
-    return Http(
-        user_agent=user_agent(config),
-        deadline=network.deadline,
-        per_host_interval=network.per_host_interval,
-        allow_private=network.allow_private,
-        proxy=network.proxy,
-        patience=limits(config).lease_for / 2,  # the other half is for the request and the rest
-    )
-
-
-def open_stenobird(config: Config, http: Http) -> Stenobird:
-    """Return Stenobird, as configured."""
-    token = config.stenobird.token.get_secret_value()
-    return Stenobird(http, base_url=config.stenobird.base_url, token=token)
 
 
 def _run(config: Config, life: Callable[["Daemon"], Awaitable[int]]) -> int:
@@ -107,16 +89,24 @@ class Daemon:
     def __init__(self, config: Config, database: Database) -> None:
         self.config = config
         self.database = database
+        self.id = uuid4().hex
         self.began = time.monotonic()
         self.notify = systemd.Notifier.from_environ(os.environ)
+        self.set_back = timedelta()  # by how much the wall clock was, until that is seen to
         self.stopping: asyncio.Event
         self.ticker: Ticker
         self.ctx: Context
         self.dispatcher: Dispatcher
+        self.logbook: Logbook
 
     async def run(self) -> int:
-        """Serve until a signal asks to stop."""
+        """Serve until a signal asks to stop.
+
+        Raises:
+            DatabaseError: the database is of no use any more, and will not be by itself.
+        """
         async with AsyncExitStack() as stack:
+            await _until_the_clock_is_set()
             await self._open(stack)
             self._listen()
             self._add_ticks()
@@ -129,6 +119,8 @@ class Daemon:
         took_s = round(time.monotonic() - began, 1)
         self._tell("daemon.stopped", took_s=took_s, uptime_s=self._age_s())
         _leave_soon()
+        if self.dispatcher.outage.lasting is not None:
+            raise self.dispatcher.outage.lasting
         return 0
 
     async def _wind_down(self) -> None:
@@ -141,14 +133,23 @@ class Daemon:
             async with asyncio.timeout(STOP_WITHIN.total_seconds()):
                 await self.ticker.stop()
                 await self.dispatcher.wind_down()
-                await self.write_log()
-                await self.tell_status()
-        except (TimeoutError, SQLAlchemyError) as error:
+                await self.logbook.write()
+                await self.logbook.tell_status()
+                await self.ctx.write(presence.leave, self.id)
+        except DatabaseError as error:
+            self.dispatcher.outage.failed(error)
+        except TimeoutError as error:
             fields = {"tick": "stop", "error": describe(error)}
             _emit(LogEvent("tick.failed", level="error", fields=fields))
 
     async def run_once(self) -> int:
-        """Poll every podcast, then deliver and track what is due."""
+        """Poll every podcast, then deliver and track what is due.
+
+        Raises:
+            UnavailableError: the clock was never set.
+        """
+        if not is_set(now()):
+            raise UnavailableError(f"the clock says {iso(now())}: set it, and start again")
         async with AsyncExitStack() as stack:
             await self._open(stack)
             await self.ctx.write(polls.mark_due, list(self.ctx.podcasts), now())
@@ -160,8 +161,9 @@ class Daemon:
                 due_by = now()  # what fails now and is due again soon is not for this run
                 while await start(due_by=due_by):
                     await self.dispatcher.join()
-            await self.write_log()
-            await self.tell_status()
+            await self.logbook.write()
+            await self.logbook.tell_status()
+            await self.ctx.write(presence.leave, self.id)
         return 1 if self.dispatcher.failed else 0
 
     # --- building -------------------------------------------------------------------------
@@ -171,9 +173,20 @@ class Daemon:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(DNS_THREADS, "dns"))
         self.stopping = asyncio.Event()
-        self.ticker = Ticker(now=now, monotonic=time.monotonic, tell=_emit)
-        self.ctx = await self._context(stack)
+        self.ticker = Ticker(now=now, monotonic=time.monotonic, tell=_emit, jumped=self._on_jump)
+        self.ctx = await open_context(
+            stack,
+            self.config,
+            self.database,
+            environ=os.environ,
+            now=now,
+            chance=random.random,
+            token=lambda: uuid4().hex,
+            emit=lambda event, at: log.emit(event, at=at),
+            wake=self.ticker.wake,
+        )
         self.dispatcher = Dispatcher(self.ctx)
+        self.logbook = Logbook(self.ctx, process=self._process, notify=self.notify, now=now)
         self._tell(
             "daemon.started",
             version=__version__,
@@ -182,38 +195,36 @@ class Daemon:
             mode=self.config.mode,
             podcasts=len(self.ctx.podcasts),
         )
-        await self.ctx.write(_take_over, self.ctx)
-
-    async def _context(self, stack: AsyncExitStack) -> Context:
-        http = await stack.enter_async_context(open_http(self.config))
-        database_thread = _thread(stack, "database")
-        return Context(
-            podcasts=podcasts(self.config),
-            limits=limits(self.config),
-            database=self.database,
-            http=http,
-            stenobird=open_stenobird(self.config, http),
-            database_thread=database_thread,
-            sandbox=Sandbox(),
-            evidence=_evidence(self.database, os.environ),
-            parsers=_thread(stack, "parser", PARSERS),
-            now=now,
-            chance=random.random,
-            token=lambda: uuid4().hex,
-            emit=lambda event, at: log.emit(event, at=at),
-            wake=self.ticker.wake,
-            outcomes=Outcomes(self.database, database_thread),
-        )
+        self.logbook.ours = await self.ctx.write(_take_over, self.ctx, self.id)
 
     def _add_ticks(self) -> None:
         """Tick much faster than the shortest interval: two equal periods double it."""
         tick = max(SHORTEST_TICK, min(shortest_interval(self.config) / 10, LONGEST_TICK))
-        self.ticker.every(tick, "poll", self.dispatcher.start_polls)
-        self.ticker.every(tick, "deliver", self.dispatcher.start_deliveries)
-        self.ticker.every(tick, "track", self.dispatcher.start_looks)
-        self.ticker.every(LONGEST_TICK, "log", self.write_log)
-        self.ticker.every(self.config.log.status_every, "status", self.tell_status)
-        self.ticker.every(HOUSEKEEPING_EVERY, "housekeeping", self.keep_house)
+        self._every(tick, "poll", self.dispatcher.start_polls)
+        self._every(tick, "deliver", self.dispatcher.start_deliveries)
+        self._every(tick, "track", self.dispatcher.start_looks)
+        self._every(LONGEST_TICK, "log", self.logbook.write)
+        self._every(self.config.log.status_every, "status", self.logbook.tell_status)
+        self._every(HOUSEKEEPING_EVERY, "housekeeping", self.keep_house)
+        if self.database.kind != "sqlite":
+            self._every(presence.RENEW_EVERY, "presence", self.stay_present)
+
+    def _every(self, interval: timedelta, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        """Tick; without the database, or the time, there is nothing to do."""
+
+        async def unless_away() -> None:
+            if not is_set(now()):
+                return
+            try:
+                await work()
+            except DatabaseError as error:
+                self.dispatcher.outage.failed(error)
+                if error.lasting and not self.stopping.is_set():
+                    self._stop(error.reason)
+            else:
+                self.dispatcher.outage.worked()
+
+        self.ticker.every(interval, name, unless_away)
 
     # --- signals and the watchdog ---------------------------------------------------------
 
@@ -242,31 +253,39 @@ class Daemon:
         while not self.stopping.is_set():
             if not self.ticker.supervise():
                 self.notify.watchdog()
+            await self._see_to_the_clock()
             with suppress(TimeoutError):
                 async with asyncio.timeout(every.total_seconds()):
                     await self.stopping.wait()
 
-    # --- what is said ---------------------------------------------------------------------
+    def _on_jump(self, by: timedelta) -> None:
+        """The wall clock jumped. Set forward, it needs only to be told."""
+        if by > timedelta():
+            _emit(LogEvent("clock.jumped", level="warning", fields={"skew_s": by // SECOND}))
+        self.set_back = max(self.set_back - by, timedelta())
 
-    async def write_log(self) -> None:
-        """Write committed events to the log, in order; a crash may repeat a line, never miss it."""
-        while lines := await self.ctx.read(_unlogged):
-            for line in lines:
-                log.emit(line.event, at=line.at, seq=line.seq)
-            await self.ctx.write(events.set_logged, lines[-1].seq)
+    async def _see_to_the_clock(self) -> None:
+        if not self.set_back or not is_set(now()):
+            return
+        by = self.set_back
+        with suppress(DatabaseError):  # then the ticks have told it, and it is tried again
+            await self.ctx.write(due.set_back, by, now())
+            self.set_back -= by
+            for name in ("poll", "deliver", "track", "log"):
+                self.ticker.wake(name)
 
-    async def tell_status(self) -> None:
-        """Write the status block, and its one-line form to systemd."""
-        snapshot = await self.ctx.read(reading.snapshot)
-        process = Process(__version__, self.config.mode, os.getpid(), self._age_s())
-        at = now()
-        for event in block(snapshot, process):
-            log.emit(event, at=at)
-        self.notify.status(one_line(snapshot))
+    # --- housekeeping ---------------------------------------------------------------------
+
+    async def stay_present(self) -> None:
+        """Tell the other daemons of this database that this one lives, and who writes the log."""
+        self.logbook.ours = await self.ctx.write(_be_present, self.ctx, self.id)
 
     async def keep_house(self) -> None:
         """Remind of what still stands."""
         await self.ctx.write(_remind, now())
+
+    def _process(self) -> Process:
+        return Process(__version__, self.config.mode, os.getpid(), self._age_s())
 
     def _tell(self, name: str, **fields: str | float) -> None:
         _emit(LogEvent(name, fields=fields))
@@ -280,19 +299,15 @@ def _emit(event: LogEvent) -> None:
     log.emit(event, at=now())
 
 
-def _evidence(database: Database, environ: Mapping[str, str]) -> Evidence | None:
-    """Return where refused bodies are kept: beside a SQLite file, else where systemd gives a place."""
-    if database.path is not None:
-        return Evidence(database.path.with_name(f"{database.path.name}.evidence"))
-    state = environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return Evidence(Path(state) / "evidence") if state else None
-
-
-def _thread(stack: AsyncExitStack, name: str, count: int = 1) -> ThreadPoolExecutor:
-    """Return a thread, or some, that the end of *stack* does not wait for."""
-    thread = ThreadPoolExecutor(count, name)
-    stack.callback(thread.shutdown, wait=False, cancel_futures=True)
-    return thread
+async def _until_the_clock_is_set() -> None:
+    """Wait, without a word in the database: by such a clock every episode would be new."""
+    if is_set(now()):
+        return
+    for event in strike(None, Kind.CLOCK, reason="unset", now=now()).events:
+        _emit(event)
+    while not is_set(now()):  # noqa: ASYNC110 - what is waited for is the machine's clock
+        await asyncio.sleep(1)
+    _emit(LogEvent("problem.recovered", fields={"problem": Kind.CLOCK, "reason": "unset"}))
 
 
 def _leave_soon() -> None:
@@ -308,16 +323,18 @@ def _leave_soon() -> None:
 # --- units of work: each runs in one transaction -------------------------------------------
 
 
-def _take_over(conn: Connection, ctx: Context) -> None:
-    """Begin on a database: no lease of an earlier run stands, the configured podcasts are polled."""
-    if conn.dialect.name == "sqlite":
-        leases.void_all(conn)
-    freezing.try_again(conn, now())
-    polls.configure(conn, [(p.name, p.feed, p.slug) for p in ctx.podcasts.values()], now())
+def _take_over(conn: Connection, ctx: Context, me: str) -> bool:
+    """Begin on a database; return whether the log is ours to write."""
+    logs = _be_present(conn, ctx, me)
+    configured = [(p.name, p.feed, p.slug) for p in ctx.podcasts.values()]
+    others = presence.polled_by_others(conn, me, now())
+    takeover.take_over(conn, configured, now(), others=others)
+    return logs
 
 
-def _unlogged(conn: Connection) -> list[CommittedEvent]:
-    return events.after(conn, events.counter(conn, schema.LOGGED), limit=LINES_AT_ONCE)
+def _be_present(conn: Connection, ctx: Context, me: str) -> bool:
+    name = f"pid {os.getpid()} on {socket.gethostname()}"
+    return presence.renew(conn, me, name, list(ctx.podcasts), now())
 
 
 def _remind(conn: Connection, at: datetime) -> None:

@@ -1,20 +1,29 @@
-"""Takes what is due, up to free capacity, and starts it: one slow source delays no other."""
+"""Takes what is due, up to free capacity, and starts it: one slow source delays no other.
+
+A job records its outcome itself. Where it could not, because the database was away or the fault
+is ours, what it held is given back before more of its kind is taken.
+"""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
-from monitor.adapters.store import polls
+from sqlalchemy import Connection
+
+from monitor.adapters.store import leases, polls
 from monitor.adapters.store import work as store
-from monitor.core.model import LogEvent
+from monitor.core.model import DatabaseError, Feed, LogEvent
+from monitor.jobs import deliver, track
 from monitor.jobs.context import Context
-from monitor.jobs.deliver import deliver_request
+from monitor.jobs.outage import Outage
 from monitor.jobs.poll import poll_feed
-from monitor.jobs.track import track_episode
 from monitor.ticker import describe
 
 T = TypeVar("T")
+Unit = Callable[[Connection], object]
+GiveUp = Callable[[Exception, Connection], object]  # writes that a job ended so, with no outcome
 
 CAPACITY = {"poll": 256, "deliver": 2, "track": 2}  # jobs of a kind at once
 PER_ORIGIN = 128  # polls; they take turns, and one slow origin must leave room for the others
@@ -28,6 +37,10 @@ class Dispatcher:
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
         self.failed = False  # whether any job failed so far
+        self.outage = Outage(ctx.now, ctx.emit)
+        # A SQLite file's configured podcasts are ours alone; on PostgreSQL others may have theirs.
+        self._ours = None if ctx.database.kind == "sqlite" else frozenset(ctx.podcasts)
+        self._owed: dict[str, list[Unit]] = {kind: [] for kind in CAPACITY}
         self._jobs: dict[str, set[asyncio.Task[None]]] = {kind: set() for kind in CAPACITY}
         self._more = dict.fromkeys(CAPACITY, False)  # whether the last claim found anything
         ctx.outcomes.under_way = lambda: len(self._jobs["poll"])
@@ -39,21 +52,23 @@ class Dispatcher:
             "poll", polls.lease_feeds, due_by, least=least, per_origin=PER_ORIGIN
         )
         for feed in feeds:
-            self._start("poll", poll_feed(self.ctx, feed))
+            self._start("poll", poll_feed(self.ctx, feed), partial(_put_back, feed))
         return len(feeds)
 
     async def start_deliveries(self, *, due_by: datetime | None = None) -> int:
         """Start the deliveries that are due; return how many."""
-        due = await self._lease("deliver", store.lease_deliveries, due_by)
+        due = await self._lease("deliver", store.lease_deliveries, due_by, podcasts=self._ours)
         for work in due:
-            self._start("deliver", deliver_request(self.ctx, work))
+            give_up = partial(deliver.give_up, self.ctx, work)
+            self._start("deliver", deliver.deliver_request(self.ctx, work), give_up)
         return len(due)
 
     async def start_looks(self, *, due_by: datetime | None = None) -> int:
         """Start the looks that are due; return how many."""
-        due = await self._lease("track", store.lease_looks, due_by)
+        due = await self._lease("track", store.lease_looks, due_by, podcasts=self._ours)
         for work in due:
-            self._start("track", track_episode(self.ctx, work))
+            give_up = partial(track.give_up, self.ctx, work)
+            self._start("track", track.track_episode(self.ctx, work), give_up)
         return len(due)
 
     async def join(self) -> None:
@@ -77,27 +92,43 @@ class Dispatcher:
     async def _lease(
         self, kind: str, unit: Callable[..., list[T]], due_by: datetime | None, **kwargs: object
     ) -> list[T]:
+        await self._pay(kind)
         if not self._has_room(kind):
             return []
-        now = self.ctx.now()
-        leased = await self.ctx.write(
-            unit,
-            now=now,
-            due_by=due_by or now,
-            token=self.ctx.token(),
-            lease_for=self.ctx.limits.lease_for,
-            limit=CAPACITY[kind] - len(self._jobs[kind]),
-            **kwargs,
-        )
+        now, token = self.ctx.now(), self.ctx.token()
+        try:
+            leased = await self.ctx.write(
+                unit,
+                now=now,
+                due_by=due_by or now,
+                token=token,
+                lease_for=self.ctx.limits.lease_for,
+                limit=CAPACITY[kind] - len(self._jobs[kind]),
+                **kwargs,
+            )
+        except DatabaseError:  # but it may have been committed
+            self._owed[kind].append(partial(leases.void, token=token))
+            raise
         self._more[kind] = bool(leased)
         return leased
+
+    async def _pay(self, kind: str) -> None:
+        """Give back what ended jobs could not."""
+        if not self._owed[kind]:
+            return
+        owed, self._owed[kind] = self._owed[kind], []
+        try:
+            await self.ctx.write(_each, owed)
+        except DatabaseError:
+            self._owed[kind] = owed + self._owed[kind]
+            raise
 
     def _has_room(self, kind: str) -> bool:
         """Return whether a claim is worth its transaction: half the places are free."""
         return len(self._jobs[kind]) <= CAPACITY[kind] / 2
 
-    def _start(self, kind: str, job: Coroutine[None, None, bool]) -> None:
-        task = asyncio.create_task(self._guard(kind, job))
+    def _start(self, kind: str, job: Coroutine[None, None, bool], give_up: GiveUp) -> None:
+        task = asyncio.create_task(self._guard(kind, job, give_up))
         self._jobs[kind].add(task)
         task.add_done_callback(lambda done: self._ended(kind, done))
 
@@ -111,14 +142,29 @@ class Dispatcher:
             self._more[kind] = False
             self.ctx.wake(kind)
 
-    async def _guard(self, kind: str, job: Coroutine[None, None, bool]) -> None:
-        """Await a job; what it could not record itself is told, and its lease runs out."""
+    async def _guard(self, kind: str, job: Coroutine[None, None, bool], give_up: GiveUp) -> None:
+        """Await a job; what it could not record itself is told, and what it held is owed."""
         try:
             async with asyncio.timeout(self.ctx.limits.lease_for.total_seconds() * ENDS_WITHIN):
                 well = await job
             self.failed = self.failed or not well  # never across an await: others end meanwhile
         except Exception as error:  # noqa: BLE001 - one job's fault must not stop the others
             self.failed = True
-            fields = {"tick": kind, "error": describe(error)}
-            failed = LogEvent("tick.failed", level="error", fields=fields)
-            self.ctx.emit(failed, self.ctx.now())
+            self._owed[kind].append(partial(give_up, error))
+            self._tell(kind, error)
+
+    def _tell(self, kind: str, error: Exception) -> None:
+        if isinstance(error, DatabaseError):
+            self.outage.failed(error)
+            return
+        fields = {"tick": kind, "error": describe(error)}
+        self.ctx.emit(LogEvent("tick.failed", level="error", fields=fields), self.ctx.now())
+
+
+def _put_back(feed: Feed, error: Exception, conn: Connection) -> None:  # noqa: ARG001 - a GiveUp
+    polls.put_back(conn, [feed])
+
+
+def _each(conn: Connection, units: Sequence[Unit]) -> None:
+    for unit in units:
+        unit(conn)

@@ -3,8 +3,9 @@
 APScheduler only ticks: everything that must survive is a due time in our own tables. Its known
 faults are met here. An exception while it looks for due jobs kills its timer for good
 (apscheduler#1113, mended in PR #1132, not in 3.11.3): ``SafeScheduler``. A wall clock set back
-stops every job until it has caught up: the supervisor re-arms them. A job that hangs or always
-raises looks alive: the watchdog is fed only while every tick completes.
+stops every job until it has caught up: the supervisor re-arms them; of one set forward it lists
+every run that was missed: ``Every``. A job that hangs or always raises looks alive: the watchdog is
+fed only while every tick completes.
 """
 
 import asyncio
@@ -21,11 +22,13 @@ from apscheduler.events import (
 )
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.asyncio import AsyncIOScheduler, run_in_event_loop
+from apscheduler.triggers.interval import IntervalTrigger
 
 from monitor.core.model import Level, LogEvent, Scalar
 
 Work = Callable[[], Awaitable[object]]
 Tell = Callable[[LogEvent], None]
+Jumped = Callable[[timedelta], None]
 
 LIMIT = timedelta(seconds=60)  # a tick leases and starts; it never waits for the network
 SKEW = timedelta(seconds=5)  # more than this between wall and monotonic clock is a jump
@@ -33,6 +36,22 @@ RETRY_S = 1.0  # after the scheduler itself failed
 
 # What it warns of, the listener tells in our own words.
 logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
+
+
+class Every(IntervalTrigger):  # type: ignore[misc] # apscheduler 3 has no types
+    """Due an interval after the last run, or after now if that is past already.
+
+    APScheduler's own would list every run that was missed: after a clock's jump from 1970 to
+    2026, three hundred million.
+    """
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        due: datetime
+        if previous_fire_time is None:
+            due = super().get_next_fire_time(None, now)
+            return due
+        due = previous_fire_time + self.interval
+        return due if due > now else now + self.interval
 
 
 class SafeScheduler(AsyncIOScheduler):  # type: ignore[misc] # apscheduler 3 has no types
@@ -120,8 +139,15 @@ class Ticker:
     """Owns the scheduler and the ticks."""
 
     def __init__(
-        self, *, now: Callable[[], datetime], monotonic: Callable[[], float], tell: Tell
+        self,
+        *,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        tell: Tell,
+        jumped: Jumped,
     ) -> None:
+        """*jumped* is told by how much the wall clock moved against the monotonic one."""
+        self.jumped = jumped
         self.now = now
         self.monotonic = monotonic
         self.tell = tell
@@ -143,8 +169,7 @@ class Ticker:
         self.ticks[name] = tick
         self.scheduler.add_job(
             tick.__call__,
-            "interval",
-            seconds=interval.total_seconds(),
+            Every(seconds=interval.total_seconds(), timezone=UTC),
             id=name,
             next_run_time=self.now(),
         )
@@ -176,13 +201,23 @@ class Ticker:
 
     def supervise(self) -> tuple[str, ...]:
         """Re-arm the ticks after a jump of the wall clock; return the names of those stuck."""
-        skew_s = self._wall() - self.monotonic() - self._wall_ahead
-        if abs(skew_s) > SKEW.total_seconds():
-            self._wall_ahead += skew_s
-            self.tell(LogEvent("clock.jumped", level="warning", fields={"skew_s": round(skew_s)}))
+        skew = timedelta(seconds=self._wall() - self.monotonic() - self._wall_ahead)
+        if abs(skew) <= SKEW:
+            skew = -max(self._waits_too_long(), timedelta())
+        else:
+            self._wall_ahead += skew.total_seconds()
+        if abs(skew) > SKEW:
+            self.jumped(skew)
             for name in self.ticks:
                 self.scheduler.modify_job(name, next_run_time=self.now())
         return tuple(tick.name for tick in self.ticks.values() if tick.supervise())
+
+    def _waits_too_long(self) -> timedelta:
+        """Return how much later than it may be a tick is due: its clock jumped ahead and back."""
+        due = [
+            (self.scheduler.get_job(t.name).next_run_time, t.interval) for t in self.ticks.values()
+        ]
+        return max([at - self.now() - interval for at, interval in due if at], default=timedelta())
 
     def _wall(self) -> float:
         return self.now().timestamp()

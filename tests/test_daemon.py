@@ -323,7 +323,7 @@ async def test_the_watchdog_is_fed_no_more_once_a_tick_is_stuck(service, systemd
     daemon = Daemon(load(service.config, {}), database=None)
     daemon.notify = Notifier(systemd.getsockname())
     daemon.stopping = asyncio.Event()
-    daemon.ticker = Ticker(now=wall, monotonic=monotonic, tell=told.append)
+    daemon.ticker = Ticker(now=wall, monotonic=monotonic, tell=told.append, jumped=daemon._on_jump)
     daemon.ticker.every(timedelta(seconds=5), "log", asyncio.Event().wait)
     supervising = asyncio.create_task(daemon._supervise())
     await until(lambda: "WATCHDOG=1" in heard(systemd))

@@ -33,6 +33,15 @@ class UnavailableError(MonitorError):
     """Nobody's: what is needed is not there now, and may come back by itself."""
 
 
+class DatabaseError(UnavailableError):
+    """The database cannot be used now. *reason* is stable and short, such as locked or disk_full."""
+
+    def __init__(self, text: str, reason: str, *, lasting: bool = False) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.lasting = lasting  # it will not come back by itself: a person must see to it
+
+
 class ParseError(MonitorError):
     """The publisher's: a body that is not what it should be. *reason* is stable and short."""
 

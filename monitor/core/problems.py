@@ -14,19 +14,23 @@ REMIND_AFTER = timedelta(days=1)
 
 
 class Kind(StrEnum):
+    DATABASE = "database"  # it cannot be used: told, but not committed
+    CLOCK = "clock"  # it was never set; likewise
     FEED_FAILING = "feed_failing"
     STENOBIRD_FAILING = "stenobird_failing"
     STENOBIRD_FROZEN = "stenobird_frozen"  # 401, 402, 403: nothing is POSTed until it is solved
     REQUEST_REFUSED = "request_refused"  # an answer to a POST that nobody foresaw
+    REQUEST_UNLISTED = "request_unlisted"  # Stenobird does not list the episode, or proves no slug
     REQUEST_STALLED = "request_stalled"  # accepted, asked again, and still nothing moves
     STATE_REGRESSED = "state_regressed"  # was processed, and is not any more
 
 
+AT_ONCE = (1, timedelta())
 PATIENCE: dict[Kind, tuple[int, timedelta]] = {
     Kind.FEED_FAILING: (3, timedelta(minutes=10)),
     Kind.STENOBIRD_FAILING: (3, timedelta(minutes=10)),
+    Kind.REQUEST_UNLISTED: (3, timedelta(days=3)),  # it may take its time, but not for ever
 }
-AT_ONCE = (1, timedelta())
 GONE = "http_410"  # looked at weekly from now on: the third strike would come two weeks late
 
 

@@ -68,14 +68,18 @@ class Context:
     async def write(
         self, unit: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Run a unit of work in one transaction, off the event loop."""
+        """Run a unit of work in one transaction, off the event loop.
+
+        Raises:
+            DatabaseError: the database cannot be used now.
+        """
         call = partial(self.database.write, unit, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self.database_thread, call)
 
     async def read(
         self, unit: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Run a unit of work that only reads, off the event loop."""
+        """Run a unit of work that only reads, off the event loop. Raises as ``write`` does."""
         call = partial(self.database.read, unit, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self.database_thread, call)
 

@@ -12,9 +12,11 @@ from monitor.core import delivery, moves, problems, schedule, tracking
 from monitor.core.answers import Answer, after_post, classify
 from monitor.core.lifecycle import Status
 from monitor.core.model import (
+    DatabaseError,
     Found,
     Lookup,
     LookupFailed,
+    NotListed,
     Observation,
     Post,
     PostAnswered,
@@ -23,10 +25,11 @@ from monitor.core.model import (
     Settlement,
     Work,
 )
-from monitor.core.problems import Kind
+from monitor.core.problems import Kind, ProblemUpdate
 from monitor.core.rules import RequestRules
 from monitor.jobs.context import Context
 from monitor.jobs.look import health, look_up
+from monitor.jobs.rest import rest_if_asked
 
 
 async def deliver_request(ctx: Context, work: Work) -> bool:
@@ -48,6 +51,17 @@ async def deliver_request(ctx: Context, work: Work) -> bool:
         return await _post(ctx, work, decision, _Seen(lookup, observation), rules)
     await ctx.write(_settle, ctx, work, decision, _Seen(lookup, observation))
     return not isinstance(lookup, LookupFailed)
+
+
+def give_up(ctx: Context, work: Work, error: Exception, conn: Connection) -> None:
+    """Give back a request whose attempt left no outcome: at once, unless the fault is ours."""
+    settlement = None
+    if not isinstance(error, DatabaseError):
+        rules = ctx.podcasts[work.episode.podcast].requests
+        settlement = moves.wait(
+            work, "internal_error", now=ctx.now(), jitter=ctx.chance(), bounds=rules.retry
+        )
+    store.settle(conn, work, settlement, None, now=ctx.now())
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +132,7 @@ def _finish(
 ) -> None:
     """Write what came of a POST: in the ledger, of the request, and of Stenobird's door."""
     ledger.end(conn, post_id, _outcome(outcome), in_vain=_in_vain(outcome))
+    rest_if_asked(conn, ctx, outcome)
     if isinstance(outcome, PostAnswered) and settlement.freeze is None:
         _thaw(conn, ctx.now())
     _settle(conn, ctx, work, settlement, seen, refused=_refused(outcome))
@@ -133,6 +148,7 @@ def _settle(
     refused: str | None = None,
 ) -> None:
     now, episode = ctx.now(), work.episode
+    rest_if_asked(conn, ctx, seen.lookup)
     refusal = events.problem(conn, Kind.REQUEST_REFUSED, episode.podcast, episode.guid)
     over = settlement.request.status is not Status.PENDING
     update = problems.recover(refusal, now=now) if over else None
@@ -147,7 +163,7 @@ def _settle(
             podcast=episode.podcast,
             guid=episode.guid,
         )
-    told = (health(conn, ctx, seen.lookup), update)
+    told = (health(conn, ctx, seen.lookup), update, _listing(conn, work, seen.lookup, now))
     # A look that found the episode is as good as one by tracking: the next comes later.
     found = isinstance(seen.lookup, Found)
     next_look = _next_look(ctx, work, settlement) if found else None
@@ -156,6 +172,20 @@ def _settle(
     )
     if settlement.freeze is not None:
         _freeze(conn, ctx, settlement.freeze, now)
+
+
+def _listing(conn: Connection, work: Work, lookup: Lookup, now: datetime) -> ProblemUpdate | None:
+    """Return what a look says of Stenobird's knowing the episode at all."""
+    kind, podcast, guid = Kind.REQUEST_UNLISTED, work.episode.podcast, work.episode.guid
+    problem = events.problem(conn, kind, podcast, guid)
+    match lookup:
+        case NotListed(reason):
+            return problems.strike(
+                problem, kind, reason=reason, now=now, podcast=podcast, guid=guid
+            )
+        case Found():
+            return problems.recover(problem, now=now)
+    return None
 
 
 def _next_look(ctx: Context, work: Work, settlement: Settlement) -> datetime:

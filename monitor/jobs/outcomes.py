@@ -12,10 +12,12 @@ from functools import partial
 
 from monitor.adapters.store import polls
 from monitor.adapters.store.database import Database
-from monitor.core.model import PollPlan
+from monitor.core.model import DatabaseError, PollPlan
 
 WITHIN_S = 1.0
 MOST = 128  # in one transaction
+
+Waiting = tuple[PollPlan, asyncio.Future[bool]]  # and what tells whether the lease was still ours
 
 
 class Outcomes:
@@ -25,7 +27,7 @@ class Outcomes:
         self.under_way: Callable[[], int] = lambda: 1  # polls, those that wait here included
         self._database = database
         self._thread = database_thread
-        self._waiting: list[tuple[PollPlan, asyncio.Future[bool]]] = []
+        self._waiting: list[Waiting] = []
         self._timer: asyncio.TimerHandle | None = None
         self._writing: set[asyncio.Task[None]] = set()
 
@@ -53,17 +55,33 @@ class Outcomes:
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
-    async def _commit(self, batch: list[tuple[PollPlan, asyncio.Future[bool]]]) -> None:
-        """Write a batch; what goes wrong is every waiting job's."""
+    async def _commit(self, batch: list[Waiting]) -> None:
+        """Write a batch. An absent database is every waiting job's trouble, a bad plan one's."""
         try:
-            plans = [plan for plan, _ in batch]
-            unit = partial(self._database.write, polls.commit_polls, plans)
-            ours = await asyncio.get_running_loop().run_in_executor(self._thread, unit)
+            ours = await self._write([plan for plan, _ in batch])
         except BaseException as error:  # noqa: BLE001 - each of those who wait raises it
-            for _, written in batch:
-                if not written.done():
-                    written.set_exception(error)
+            if len(batch) == 1 or not _is_of_one(error):
+                _raise(error, batch)
+                return
+            for waiting in batch:
+                await self._commit([waiting])
             return
         for plan, written in batch:
             if not written.done():  # its job was cancelled meanwhile
                 written.set_result(plan.feed.id in ours)
+
+    async def _write(self, plans: list[PollPlan]) -> set[int]:
+        unit = partial(self._database.write, polls.commit_polls, plans)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, unit)
+
+
+def _is_of_one(error: BaseException) -> bool:
+    """Return whether a single plan may have caused it."""
+    return isinstance(error, Exception) and not isinstance(error, DatabaseError)
+
+
+def _raise(error: BaseException, batch: list[Waiting]) -> None:
+    """Let each of those who wait raise *error*."""
+    for _, written in batch:
+        if not written.done():
+            written.set_exception(error)

@@ -14,6 +14,7 @@ from monitor.adapters.store import catalogue, editions, events, polls
 from monitor.core import parse, problems, reconcile
 from monitor.core.lifecycle import Status
 from monitor.core.model import (
+    DatabaseError,
     Feed,
     Fetched,
     FetchFailed,
@@ -50,12 +51,13 @@ async def poll_feed(ctx: Context, feed: Feed) -> bool:
     began = asyncio.get_running_loop().time()
     visit = await _visit(ctx, feed, head=True) or await _visit(ctx, feed, head=False)
     assert visit is not None  # only a head can be too little
-    plan = visit.plan
     if isinstance(visit.outcome, FetchFailed) and visit.outcome.reason == NO_TURN:
         await ctx.write(polls.put_back, [feed])
         return True  # its origin was too busy to be asked: nothing is known, and nothing failed
-    if not await _commit(ctx, feed, plan):
+    visit = await _record(ctx, feed, visit)
+    if visit is None:
         return False  # it took longer than the lease: another daemon polls this feed
+    plan = visit.plan
     took_s = asyncio.get_running_loop().time() - began
     ctx.emit(_line(visit, took_s), ctx.now())
     if plan.events:
@@ -86,12 +88,13 @@ async def _visit(ctx: Context, feed: Feed, *, head: bool) -> Visit | None:
                 now=ctx.now(),
             )
             visit = await _decide(ctx, feed, outcome, reader)
+        except DatabaseError:
+            raise  # not the publisher's, and not ours
         except ParseError as error:
             failure = FetchFailed(error.reason, detail=error.detail)
             visit = _failed(ctx, feed, outcome, failure)
         except Exception as error:  # noqa: BLE001 - a fault of ours is an outcome too: it backs off
-            failure = FetchFailed("internal_error", detail=type(error).__name__)
-            visit = _failed(ctx, feed, outcome, failure)
+            visit = _failed(ctx, feed, outcome, _our_fault(error))
         if visit is not None and (reason := visit.plan.feed.reason) and ctx.evidence:
             keep = partial(ctx.evidence.keep, feed.podcast, reason, reader.wire())
             await ctx.parse(keep, gzipped=reader.coding == "gzip")
@@ -149,6 +152,10 @@ def _how(outcome: Fetched, sweep: Sweep) -> str:
     return "whole" if sweep.uncut else "cut"
 
 
+def _our_fault(error: Exception) -> FetchFailed:
+    return FetchFailed("internal_error", detail=type(error).__name__)
+
+
 def _failed(ctx: Context, feed: Feed, outcome: FetchOutcome, failure: FetchFailed) -> Visit:
     rules = ctx.podcasts[feed.podcast].polling
     plan = reconcile.failed(feed, failure, now=ctx.now(), jitter=ctx.chance(), rules=rules)
@@ -157,6 +164,17 @@ def _failed(ctx: Context, feed: Feed, outcome: FetchOutcome, failure: FetchFaile
 
 def _recorded(conn: Connection, feed: Feed) -> tuple[Known, Reading | None]:
     return catalogue.known(conn, feed.id), editions.reading(conn, feed.id)
+
+
+async def _record(ctx: Context, feed: Feed, visit: Visit) -> Visit | None:
+    """Write what a visit came to; return what was written, or None if the feed is not ours now."""
+    try:
+        return visit if await _commit(ctx, feed, visit.plan) else None
+    except DatabaseError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what cannot be written must not be fetched for ever
+        failed = _failed(ctx, feed, visit.outcome, _our_fault(error))
+    return failed if await _commit(ctx, feed, failed.plan) else None
 
 
 async def _commit(ctx: Context, before: Feed, plan: PollPlan) -> bool:

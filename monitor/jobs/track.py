@@ -6,11 +6,12 @@ from monitor.adapters.store import events
 from monitor.adapters.store import work as store
 from monitor.core import problems, tracking
 from monitor.core.lifecycle import SETTLED
-from monitor.core.model import Found, Lookup, LookupFailed, Observation, Work
+from monitor.core.model import DatabaseError, Found, Lookup, LookupFailed, Observation, Work
 from monitor.core.problems import Kind, ProblemUpdate
 from monitor.core.tracking import Look
 from monitor.jobs.context import Context
 from monitor.jobs.look import health, look_up
+from monitor.jobs.rest import rest_if_asked
 
 
 async def track_episode(ctx: Context, work: Work) -> bool:
@@ -27,6 +28,15 @@ async def track_episode(ctx: Context, work: Work) -> bool:
     return not isinstance(lookup, LookupFailed)
 
 
+def give_up(ctx: Context, work: Work, error: Exception, conn: Connection) -> None:
+    """Give back an episode whose look left no outcome: at once, unless the fault is ours."""
+    next_look = None
+    if not isinstance(error, DatabaseError):
+        rules = ctx.podcasts[work.episode.podcast].requests
+        next_look = tracking.next_look(work, now=ctx.now(), jitter=ctx.chance(), rules=rules)
+    store.settle(conn, work, None, None, now=ctx.now(), next_track_at=next_look)
+
+
 def _finish(
     conn: Connection,
     ctx: Context,
@@ -35,6 +45,7 @@ def _finish(
     observation: Observation | None,
     look: Look,
 ) -> None:
+    rest_if_asked(conn, ctx, lookup)
     told = (health(conn, ctx, lookup), *_episode_problems(conn, ctx, work, observation, look))
     store.settle(
         conn,

@@ -6,6 +6,7 @@ from monitor.core.problems import Kind, Problem, recover, remind, strike
 from tests.core.scenarios import DAY, HOUR, MINUTE, NOW, SECOND
 
 PATIENT = [Kind.FEED_FAILING, Kind.STENOBIRD_FAILING]
+AT_ONCE = [kind for kind in Kind if kind not in {*PATIENT, Kind.REQUEST_UNLISTED}]
 
 
 def names(update):
@@ -43,7 +44,14 @@ def test_a_source_has_a_problem_after_three_failures_in_ten_minutes_or_more(kind
     assert (update.after.opened_at is not None) == opened
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in PATIENT])
+def test_an_episode_that_stenobird_does_not_list_is_a_problem_after_three_days():
+    often = [NOW + n * HOUR for n in range(72)]
+    assert struck(Kind.REQUEST_UNLISTED, *often).events == ()
+    update = struck(Kind.REQUEST_UNLISTED, *often, NOW + 3 * DAY, reason="not_listed_yet")
+    assert names(update) == ["problem.opened"]
+
+
+@pytest.mark.parametrize("kind", AT_ONCE)
 def test_what_only_a_person_can_solve_is_said_at_once(kind):
     update = struck(kind, NOW, podcast="show", guid="g")
     (told,) = update.events

@@ -33,9 +33,9 @@ from recorded import (
     record,
     rows,
 )
-from sqlalchemy.exc import DBAPIError, OperationalError
 
 from monitor.adapters.store import (
+    due,
     editions,
     events,
     freezing,
@@ -44,6 +44,7 @@ from monitor.adapters.store import (
     polls,
     reading,
     schema,
+    takeover,
     verbs,
     work,
 )
@@ -51,7 +52,7 @@ from monitor.adapters.store.database import Database, connect
 from monitor.adapters.store.freezing import Freeze
 from monitor.core import problems
 from monitor.core.lifecycle import Status
-from monitor.core.model import Edition, Observation, Post
+from monitor.core.model import DatabaseError, Edition, Observation, Post
 from monitor.core.problems import Kind
 
 ROOT = Path(__file__).parents[2]
@@ -215,6 +216,7 @@ VERBS: dict[str, Callable[[sa.Connection, Stock], object]] = {
     "write_edition": lambda c, s: editions.write(c, s.feed.id, EDITION, None),
     "commit_poll": lambda c, s: polls.commit_poll(c, planned(s.feed, new(9)), s.problem, now=NOON),
     "mark_due": lambda c, _: polls.mark_due(c, ["spare"], NOON + DAY),
+    "void": lambda c, s: leases.void(c, s.leased.request.lease),
     "void_all": lambda c, _: leases.void_all(c),
     "lease_deliveries": lambda c, _: freezing.thaw(c) or work.lease_deliveries(c, **LATER),
     "lease_looks": lambda c, _: work.lease_looks(c, **LATER),
@@ -227,6 +229,9 @@ VERBS: dict[str, Callable[[sa.Connection, Stock], object]] = {
         c, s.done, becoming(s.leased, generation=2), NOON
     ),
     "freeze": lambda c, _: freezing.freeze(c, Freeze("http_403", 2, NOON + HOUR), NOON),
+    "rest": lambda c, _: freezing.rest(c, NOON + HOUR),
+    "set_back": lambda c, _: due.set_back(c, HOUR, NOON),
+    "take_over": lambda c, _: takeover.take_over(c, [("another", URL, SLUG)], NOON),
     "thaw": lambda c, _: freezing.thaw(c),
     "append": lambda c, _: events.append(c, [event()], NOON),
     "set_logged": lambda c, _: events.set_logged(c, 1),
@@ -242,7 +247,7 @@ VERBS: dict[str, Callable[[sa.Connection, Stock], object]] = {
 def test_a_locked_database_makes_every_verb_raise_and_change_nothing(verb, stock):
     before = rows(stock.database)
     with another_writer(stock.url) as second:
-        with pytest.raises(OperationalError, match=r"database is locked|lock timeout"):
+        with pytest.raises(DatabaseError, match=r"database is locked|lock timeout"):
             second.write(VERBS[verb], stock)
         assert rows(stock.database) == before
 
@@ -259,7 +264,7 @@ def test_every_verb_has_an_effect_and_it_is_gone_after_a_rollback(verb, stock):
 
 def test_who_was_refused_can_write_later_on_the_same_connection(database_url):
     with another_writer(database_url) as second:
-        with pytest.raises(OperationalError):
+        with pytest.raises(DatabaseError, match="locked"):
             second.write(events.append, [event()], NOON)
         patient = second
     assert patient.write(events.append, [event()], NOON) is None
@@ -275,7 +280,7 @@ def test_who_only_reads_waits_for_no_writer(database, database_url):
 def test_a_reader_sees_one_moment_whoever_writes_meanwhile(database, database_url):
     def read_twice(conn: sa.Connection) -> tuple[int, int]:
         first = events.counter(conn, schema.SEQ)
-        with suppress(OperationalError):  # SQLite's writers wait for its readers
+        with suppress(DatabaseError):  # SQLite's writers wait for its readers
             impatient.write(events.append, [event()], NOON)
         return first, events.counter(conn, schema.SEQ)
 
@@ -298,7 +303,7 @@ def test_what_raises_midway_leaves_nothing(database):
 
 def test_what_a_reader_writes_is_refused_or_not_kept(database):
     before = rows(database)
-    refused = pytest.raises(DBAPIError, match="read-only transaction")
+    refused = pytest.raises(DatabaseError, match="read-only transaction")
     with refused if database.kind == "postgresql" else nullcontext():
         database.read(events.append, [event()], NOON)
     assert rows(database) == before

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from recorded import NOON, another_writer, event, new, record
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
 from monitor.adapters.store import events, reading, schema
 from monitor.adapters.store.database import connect
 from monitor.adapters.store.migrate import migrate, require_current
-from monitor.core.model import ConfigError
+from monitor.core.model import ConfigError, DatabaseError
 
 
 def url_of(path: Path) -> str:
@@ -92,7 +92,7 @@ def test_opening_an_open_file_again_drops_no_lock_on_it(database, database_url):
     """POSIX drops a process's locks on a file as soon as it closes any descriptor of it."""
     with another_writer(database_url) as second:
         connect(database_url).close()
-        with pytest.raises(DBAPIError):
+        with pytest.raises(DatabaseError, match="keeps it locked"):
             second.write(events.append, [event()], NOON)
 
 
@@ -160,7 +160,7 @@ def test_who_only_reads_leaves_a_file_as_it_was(tmp_path):
     with closing(connect(url_of(path), readonly=True)) as database:
         require_current(database)
         database.read(reading.snapshot)
-        with pytest.raises(DBAPIError, match="readonly"):
+        with pytest.raises(DatabaseError, match="readonly"):
             database.write(events.append, [event()], NOON)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
     assert list(tmp_path.iterdir()) == [path]
@@ -168,7 +168,7 @@ def test_who_only_reads_leaves_a_file_as_it_was(tmp_path):
 
 def test_who_only_reads_can_change_nothing_on_either_database(database_url):
     with closing(connect(database_url, readonly=True)) as database:
-        with pytest.raises(DBAPIError, match=r"readonly|read-only"):
+        with pytest.raises(DatabaseError, match=r"readonly|read-only"):
             database.write(events.append, [event()], NOON)
         assert database.read(events.counter, schema.SEQ) == 0
 

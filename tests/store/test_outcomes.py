@@ -9,10 +9,9 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 from recorded import MINUTE, NOON, another_writer, configure, lease_feeds, planned
-from sqlalchemy.exc import OperationalError
 
 from monitor.adapters.store.database import Database, connect
-from monitor.core.model import PollPlan
+from monitor.core.model import DatabaseError, PollPlan
 from monitor.jobs import outcomes
 from monitor.jobs.outcomes import Outcomes
 
@@ -83,7 +82,7 @@ async def test_a_write_that_fails_is_told_to_all_who_wait(database_url, plans):
         group = Outcomes(locked, thread)
         group.under_way = lambda: len(NAMES)
         told = await asyncio.gather(*map(group.commit, plans), return_exceptions=True)
-    assert [type(error) for error in told] == [OperationalError] * 3
+    assert [type(error) for error in told] == [DatabaseError] * 3
     with closing(connect(database_url)) as free, ThreadPoolExecutor(1) as thread:
         assert await Outcomes(free, thread).commit(plans[0])
 

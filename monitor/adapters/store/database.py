@@ -12,20 +12,24 @@ connections checkpoint, and operators' commands write too.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
+from monitor.adapters.store.trouble import is_conflict, translated, trouble
 from monitor.core.model import ConfigError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 PATIENCE = timedelta(seconds=10)  # with another writer
+CONFLICTS_BORNE = 3  # a unit is run once more after each
 WRITER = int.from_bytes(b"podcastm")  # the advisory lock's key; any number that nobody else uses
 BEGIN = {
     ("sqlite", "write"): "BEGIN IMMEDIATE",
@@ -48,7 +52,10 @@ POSTGRESQL_SESSION = {
 
 
 class Database:
-    """A database that is open. One call, one transaction."""
+    """A database that is open. One call, one transaction.
+
+    What keeps it from being used is raised as ``DatabaseError``.
+    """
 
     def __init__(self, engine: sa.Engine, path: Path | None) -> None:
         self.engine = engine
@@ -56,11 +63,28 @@ class Database:
         self.kind = engine.dialect.name
         sa.event.listen(engine, "begin", _begin)
         self._reader = engine.execution_options(purpose="read")
+        self._file = None if path is None else _identity(path)
 
     def write(
         self, unit: Callable[Concatenate[sa.Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Run *unit* in a transaction of its own, as the only writer, and commit it."""
+        """Run *unit* in a transaction of its own, as the only writer, and commit it.
+
+        PostgreSQL may undo it because of another program's (a conflict, a deadlock). It is run
+        again, a few times: a unit depends on nothing but what it finds in the database.
+        """
+        with self._told():
+            for _ in range(CONFLICTS_BORNE):
+                try:
+                    return self._write(unit, *args, **kwargs)
+                except DBAPIError as error:
+                    if not is_conflict(error):
+                        raise
+            return self._write(unit, *args, **kwargs)
+
+    def _write(
+        self, unit: Callable[Concatenate[sa.Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
         with self.engine.begin() as conn:
             return unit(conn, *args, **kwargs)
 
@@ -68,8 +92,47 @@ class Database:
         self, unit: Callable[Concatenate[sa.Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Run *unit* on one consistent view and leave nothing behind."""
-        with self._reader.connect() as conn:
+        with self._told(), self._reader.connect() as conn:
             return unit(conn, *args, **kwargs)
+
+    def check_in_place(self) -> None:
+        """Refuse a file that is no longer at its path: SQLite would go on writing to nowhere.
+
+        Called before every transaction; it costs one ``stat``.
+
+        Raises:
+            DatabaseError: it was deleted or replaced, or nobody can tell.
+        """
+        if self.path is None:
+            return
+        try:
+            is_there = _identity(self.path) == self._file
+        except FileNotFoundError:
+            is_there = False
+        except OSError as error:
+            raise trouble(self, "unavailable", str(error.strerror)) from error
+        if not is_there:
+            raise trouble(self, "replaced")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Translate what a driver says of the database.
+
+        The next transaction gets a new connection: SQLite remembers of one that it was opened
+        read-only, or had an error on the disk.
+        """
+        self.check_in_place()
+        try:
+            yield
+        except DBAPIError as error:
+            told = translated(self, error)
+            if told is None:
+                raise
+            self.engine.dispose()
+            raise told from error
+        except UnicodeDecodeError as error:  # the driver's, of a text that was not written so
+            self.engine.dispose()
+            raise trouble(self, "corrupt", str(error)) from error
 
     def close(self) -> None:
         self.engine.dispose()
@@ -87,7 +150,7 @@ def connect(url: str, *, readonly: bool = False, patience: timedelta = PATIENCE)
     """Return the database at *url*, without asking anything of it yet.
 
     One that is opened *readonly* is never created or changed. A statement that waits for
-    another writer for longer than *patience* raises ``sqlalchemy.exc.OperationalError``.
+    another writer for longer than *patience* raises DatabaseError (``locked``).
 
     Raises:
         ConfigError: there is no SQLite file that this user may use so, or no driver.
@@ -182,6 +245,12 @@ def _require(path: Path, access: int) -> None:
     for place, needed in ((path, access), (journal, access & os.W_OK)):
         if not os.access(place, needed, effective_ids=True):
             raise _refused(place, "Permission denied")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Return which file is at a path, whatever else is called the same."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _refused(path: Path, why: str | None) -> ConfigError:

@@ -1,4 +1,4 @@
-"""When Stenobird lets nobody in (401, 402, 403): one freeze for the whole source."""
+"""When Stenobird lets nobody in (401, 402, 403), or asks for a rest: both bind the whole source."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +13,8 @@ from monitor.core.model import LogEvent, iso
 F = schema.freezes.c
 R = schema.requests.c
 STENOBIRD = "stenobird"
+REST = "stenobird: rest"
+RESTING = sa.select(F.until).where(F.source == REST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ def freeze(conn: Connection, freeze: Freeze, now: datetime) -> None:
 
 def try_again(conn: Connection, now: datetime) -> None:
     """Try the door at once: whoever starts the daemon may have mended what closed it."""
-    conn.execute(sa.update(schema.freezes).where(F.until > now).values(until=now))
+    ours = sa.and_(F.source == STENOBIRD, F.until > now)
+    conn.execute(sa.update(schema.freezes).where(ours).values(until=now))
     waiting = sa.and_(R.status == Status.PENDING.value, R.reason == "frozen")
     conn.execute(sa.update(schema.requests).where(waiting).values(next_attempt_at=now))
 
@@ -77,3 +80,19 @@ def try_again(conn: Connection, now: datetime) -> None:
 def thaw(conn: Connection) -> None:
     """Open again. What waited comes due by itself."""
     conn.execute(sa.delete(schema.freezes).where(F.source == STENOBIRD))
+
+
+def rest(conn: Connection, until: datetime) -> None:
+    """Ask nothing of Stenobird before *until*, as it wished; an earlier wish for longer stands."""
+    standing = conn.execute(RESTING).scalar()
+    if standing is not None and until <= standing:
+        return
+    conn.execute(sa.delete(schema.freezes).where(F.source == REST))
+    row = {"source": REST, "reason": "retry_after", "strikes": 0, "until": until}
+    conn.execute(sa.insert(schema.freezes).values(row))
+
+
+def is_resting(conn: Connection, now: datetime) -> bool:
+    """Return whether Stenobird wants to be left alone."""
+    until = conn.execute(RESTING).scalar()
+    return until is not None and until > now

@@ -33,3 +33,10 @@ def void_all(conn: Connection) -> None:
     for table in (schema.podcasts, schema.episodes):
         held = table.c.leased_until.is_not(None)
         conn.execute(sa.update(table).where(held).values(leased_until=None, lease=None))
+
+
+def void(conn: Connection, token: str) -> None:
+    """Take back what was claimed as *token*."""
+    for table in (schema.podcasts, schema.episodes):
+        claimed = table.c.lease == token
+        conn.execute(sa.update(table).where(claimed).values(leased_until=None, lease=None))

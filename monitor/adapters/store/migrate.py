@@ -1,7 +1,8 @@
 """Bringing a database's schema up to this program's, with a backup first."""
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -9,36 +10,36 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from monitor.adapters.store import schema
+from monitor.adapters.store import integrity, schema
 from monitor.adapters.store.database import Database, create
-from monitor.core.model import ConfigError, MonitorError, UnavailableError
+from monitor.adapters.store.trouble import trouble, words
+from monitor.core.model import ConfigError, DatabaseError
 
 SCRIPTS = "monitor:migrations"  # where alembic finds the schema's history
+UNFIT = frozenset({"corrupt", "not_a_database", "refused"})
 
 
 def migrate(database: Database, scripts: str = SCRIPTS) -> str | None:
     """Bring the schema up to this program's version; return the path of the backup, if one was made.
 
+    Nothing is written to a file that is found to be damaged.
+
     Raises:
-        ConfigError: the database was written by a newer or another program, is damaged, or is
-            no database.
-        UnavailableError: its server does not answer, or the file is locked.
+        ConfigError: the database was written by a newer or another program, is damaged, is
+            no database, or its user lacks a right.
+        DatabaseError: its server does not answer, or the file is locked.
     """
-    try:
-        return _migrate(database, scripts)
-    except DatabaseError as error:
-        raise _unusable(database, error) from error
-
-
-def _migrate(database: Database, scripts: str) -> str | None:
-    found, head = _revisions(database, scripts)
-    if found == head:
-        return None
-    backup = _back_up(database.path, found) if found and database.path else None
-    database.write(_upgrade, scripts)
-    return backup
+    with _the_operators():
+        found, head = _revisions(database, scripts)
+        if found != head or integrity.is_quick(database):
+            integrity.require_sound(database)
+        if found == head:
+            return None
+        backup = _back_up(database.path, found) if found and database.path else None
+        database.write(_upgrade, scripts)
+        return backup
 
 
 def _upgrade(conn: sa.Connection, scripts: str) -> None:
@@ -58,12 +59,10 @@ def require_current(database: Database) -> None:
 
     Raises:
         ConfigError: it is older, newer, empty or damaged.
-        UnavailableError: it cannot be reached or opened now.
+        DatabaseError: it cannot be reached or opened now.
     """
-    try:
+    with _the_operators():
         found, head = _revisions(database, SCRIPTS)
-    except DatabaseError as error:
-        raise _unusable(database, error) from error
     if found != head:
         raise ConfigError(
             f"database {database}: its schema is {found or 'empty'}, this program's is"
@@ -75,7 +74,10 @@ def _revisions(database: Database, scripts: str) -> tuple[str | None, str]:
     """Return the revision found in the database (None: a new one) and this program's."""
     history = ScriptDirectory.from_config(_config(scripts))
     known = {script.revision for script in history.walk_revisions()}
-    found, tables = database.read(_found)
+    try:
+        found, tables = database.read(_found)
+    except DBAPIError as error:  # such as a later format of SQLite's own
+        raise trouble(database, "not_a_database", words(error)) from error
     if found is not None and found not in known:
         raise ConfigError(
             f"database {database}: it was written by a newer podcast-monitor (schema"
@@ -114,15 +116,12 @@ def copy(source: Path, target: Path) -> None:
         from_.backup(to)
 
 
-def _unusable(database: Database, error: DatabaseError) -> MonitorError:
-    why = str(error.orig).strip().replace("\n", "; ")
-    if getattr(error.orig, "sqlite_errorname", None) == "SQLITE_READONLY_ROLLBACK":
-        return UnavailableError(
-            f"database {database}: a commit was cut short; `podcast-monitor run` undoes it"
-        )
-    if isinstance(error, OperationalError):
-        return UnavailableError(f"database {database}: cannot be reached or opened ({why})")
-    return ConfigError(
-        f"database {database}: is no database of podcast-monitor ({why});"
-        " set `database` to another path, or restore a backup"
-    )
+@contextmanager
+def _the_operators() -> Iterator[None]:
+    """Raise as the operator's what no waiting mends, when it is met before anything was done."""
+    try:
+        yield
+    except DatabaseError as error:
+        if error.reason not in UNFIT:
+            raise
+        raise ConfigError(str(error)) from error

@@ -1,6 +1,6 @@
 """Feeds: configured, leased, and one poll's plan committed whole."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -15,14 +15,21 @@ from monitor.core.problems import ProblemUpdate, recover
 P = schema.podcasts.c
 
 
-def configure(conn: Connection, podcasts: Sequence[tuple[str, str, str]], now: datetime) -> None:
+def configure(
+    conn: Connection,
+    podcasts: Sequence[tuple[str, str, str]],
+    now: datetime,
+    *,
+    others: Collection[str] = (),
+) -> None:
     """Make the podcasts of the configuration (name, feed URL, Stenobird slug) the polled ones.
 
-    A podcast that is gone from it keeps its rows. A changed address keeps the identity of its
-    episodes and drops the validators, which belong to the address that gave them.
+    Beside them *others*, which other daemons poll. A podcast that is in neither keeps its rows.
+    A changed address keeps the identity of its episodes and drops the validators, which belong to
+    the address that gave them.
     """
     known = {row.name: row for row in conn.execute(sa.select(schema.podcasts))}
-    names = [name for name, _, _ in podcasts]
+    names = {name for name, _, _ in podcasts}.union(others)
     conn.execute(sa.update(schema.podcasts).where(P.name.not_in(names)).values(configured=False))
     gone = [p for p in events.problems(conn) if p.podcast is not None and p.podcast not in names]
     events.write_problems(conn, [recover(problem, now=now) for problem in gone], now)

@@ -22,6 +22,8 @@ ALIVE_FOR = 3 * RENEW_EVERY
 
 def renew(conn: Connection, me: str, name: str, podcasts: Sequence[str], now: datetime) -> bool:
     """Say that daemon *me* lives; return whether the log is its to write."""
+    if conn.dialect.name == "sqlite":
+        return True
     at = clock(conn, now)
     conn.execute(sa.delete(schema.daemons).where(sa.or_(D.until <= at, D.id == me)))
     logs = conn.execute(sa.select(D.id).where(D.logs)).first() is None

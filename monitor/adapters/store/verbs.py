@@ -49,6 +49,6 @@ def _move(conn: Connection, before: Work, after: Settlement | None, now: datetim
 def _over(conn: Connection, before: Work, now: datetime) -> None:
     """A person has seen to it: what was a problem of this request is none any more."""
     podcast, guid = before.episode.podcast, before.episode.guid
-    for kind in (Kind.REQUEST_REFUSED, Kind.REQUEST_STALLED):
+    for kind in (Kind.REQUEST_REFUSED, Kind.REQUEST_UNLISTED, Kind.REQUEST_STALLED):
         problem = events.problem(conn, kind, podcast, guid)
         events.write_problems(conn, [problems.recover(problem, now=now)], now)

@@ -1,5 +1,6 @@
 """Episodes with their requests: leased for a delivery or a look, POSTed, settled."""
 
+from collections.abc import Collection
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -60,18 +61,26 @@ def lease_deliveries(
     token: str,
     lease_for: timedelta,
     limit: int,
+    podcasts: Collection[str] | None = None,
 ) -> list[Work]:
-    """Claim pending requests that are due, newest episode first.
+    """Claim pending requests that are due, newest episode first; of *podcasts* alone, if given.
 
-    While Stenobird lets nobody in, nothing; then a single one, to try the door.
+    While Stenobird lets nobody in, nothing; then a single one, to try the door. Nothing either
+    while it wants to be left alone.
     """
+    if freezing.is_resting(conn, now):
+        return []
     freeze = freezing.current(conn)
     if freeze is not None:
         limit = 0 if freeze.until > now or _is_trying(conn, now) else min(limit, 1)
     due = sa.and_(R.status == Status.PENDING.value, R.next_attempt_at <= due_by)
     newest_first = (EP.published_at.desc().nulls_last(), EP.id.desc())
-    query = _WORK.where(due).order_by(*newest_first)
+    query = _of(podcasts).where(due).order_by(*newest_first)
     return _lease(conn, query, now=now, token=token, lease_for=lease_for, limit=limit)
+
+
+def _of(podcasts: Collection[str] | None) -> sa.Select[Any]:
+    return _WORK if podcasts is None else _WORK.where(P.name.in_(podcasts))
 
 
 def _is_trying(conn: Connection, now: datetime) -> bool:
@@ -89,16 +98,19 @@ def lease_looks(
     token: str,
     lease_for: timedelta,
     limit: int,
+    podcasts: Collection[str] | None = None,
 ) -> list[Work]:
-    """Claim episodes whose look at Stenobird is due, the unsettled first.
+    """Claim episodes whose look at Stenobird is due, the unsettled first; of *podcasts*, if given.
 
-    Of the held and settled, at most 60 an hour.
+    Of the held and settled, at most 60 an hour. Nothing while Stenobird wants to be left alone.
     """
+    if freezing.is_resting(conn, now):
+        return []
     due = EP.next_track_at <= due_by
-    live = _WORK.where(due, R.status.in_(UNSETTLED)).order_by(EP.next_track_at)
+    live = _of(podcasts).where(due, R.status.in_(UNSETTLED)).order_by(EP.next_track_at)
     leased = _lease(conn, live, now=now, token=token, lease_for=lease_for, limit=limit)
     left = min(limit - len(leased), SELDOM_PER_HOUR - _seldom_looks(conn, now))
-    rest = _WORK.where(due, R.status.not_in(UNSETTLED)).order_by(EP.next_track_at)
+    rest = _of(podcasts).where(due, R.status.not_in(UNSETTLED)).order_by(EP.next_track_at)
     return leased + _lease(conn, rest, now=now, token=token, lease_for=lease_for, limit=left)
 
 

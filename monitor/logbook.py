@@ -1,0 +1,52 @@
+"""What the daemon says of the database: the committed events, in their order, and its status."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from monitor import log
+from monitor.adapters.store import events, reading, schema
+from monitor.adapters.systemd import Notifier
+from monitor.core.model import CommittedEvent
+from monitor.core.status import Process, block, one_line
+from monitor.jobs.context import Context
+
+LINES_AT_ONCE = 1000
+
+
+class Logbook:
+    """Writes to the log; of several daemons that share a database, one at a time."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        *,
+        process: Callable[[], Process],
+        notify: Notifier,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.ours = True  # committed events are ours to write; see adapters.store.presence
+        self._ctx = ctx
+        self._process = process
+        self._notify = notify
+        self._now = now
+
+    async def write(self) -> None:
+        """Write committed events, whoever committed them; a crash may repeat a line, never miss it."""
+        while self.ours and (lines := await self._ctx.read(_unlogged)):
+            for line in lines:
+                log.emit(line.event, at=line.at, seq=line.seq)
+            await self._ctx.write(events.set_logged, lines[-1].seq)
+
+    async def tell_status(self) -> None:
+        """Write the status block, and its one-line form to systemd."""
+        snapshot = await self._ctx.read(reading.snapshot)
+        at = self._now()
+        for event in block(snapshot, self._process()):
+            log.emit(event, at=at)
+        self._notify.status(one_line(snapshot))
+
+
+def _unlogged(conn: Connection) -> list[CommittedEvent]:
+    return events.after(conn, events.counter(conn, schema.LOGGED), limit=LINES_AT_ONCE)
