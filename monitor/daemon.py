@@ -220,7 +220,7 @@ class Daemon:
             except DatabaseError as error:
                 self.dispatcher.outage.failed(error)
                 if error.lasting and not self.stopping.is_set():
-                    self._stop(error.reason)
+                    self._stop(reason=error.reason)
             else:
                 self.dispatcher.outage.worked()
 
@@ -239,10 +239,11 @@ class Daemon:
         """Begin to stop. A second signal is the kernel's: it ends the process at once."""
         for each in STOP_SIGNALS:
             signal.signal(each, signal.SIG_DFL)
-        loop.call_soon_threadsafe(self._stop, signal.Signals(number).name)
+        name = signal.Signals(number).name
+        loop.call_soon_threadsafe(lambda: self._stop(signal=name))
 
-    def _stop(self, name: str) -> None:
-        self._tell("daemon.stopping", signal=name)
+    def _stop(self, **why: str) -> None:
+        self._tell("daemon.stopping", **why)
         self.notify.stopping()
         self.stopping.set()
 

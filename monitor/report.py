@@ -194,10 +194,13 @@ def outcome(verb: str, before: EpisodeRow, after: EpisodeRow, *, moved: bool) ->
 # --- problems -----------------------------------------------------------------------------
 
 ADVICE = {
+    Kind.DATABASE: "nothing is done meanwhile, and nothing lost; its line in the log says why",
+    Kind.CLOCK: "nothing is done by a clock that was never set: set it",
     Kind.FEED_FAILING: "it is polled on, more and more rarely; `podcast-monitor check` asks it now",
     Kind.STENOBIRD_FAILING: "requests wait and go on by themselves; see `podcast-monitor check`",
     Kind.STENOBIRD_FROZEN: "nothing is POSTed: mend stenobird.token, or the account there",
     Kind.REQUEST_REFUSED: "tried again now and then; see `explain`, then `skip` or wait",
+    Kind.REQUEST_UNLISTED: "Stenobird does not know it, or by another title; it is looked for daily",
     Kind.REQUEST_STALLED: "asked twice, and nothing moves: `requeue` asks anew",
     Kind.STATE_REGRESSED: "it was processed before; `requeue` asks anew",
 }

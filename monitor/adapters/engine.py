@@ -21,19 +21,13 @@ def open_client(*, connect_s: float, allow_private: bool, proxy: str) -> httpx.A
     nothing was sent. An exchange as a whole has no limit here: httpx knows none.
     """
     tls = httpx.create_ssl_context(trust_env=False)
+    # With a proxy nothing else is dialled, and its operator may have it on loopback.
+    connector = _connector(tls, guarded=not (allow_private or proxy))
     transport = AiohttpTransport(
         verify=tls,
         trust_env=False,
         proxy=httpx.Proxy(proxy) if proxy else None,
-        client=aiohttp.ClientSession(
-            # With a proxy nothing else is dialled, and its operator may have it on loopback.
-            connector=_connector(tls, guarded=not (allow_private or proxy)),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            skip_auto_headers=["Content-Type"],  # of a POST without a body
-            max_line_size=MAX_FIELD_BYTES,
-            max_field_size=MAX_FIELD_BYTES,
-        ),
+        client=_session(connector),
     )
     client = httpx.AsyncClient(
         transport=transport,
@@ -44,6 +38,21 @@ def open_client(*, connect_s: float, allow_private: bool, proxy: str) -> httpx.A
     # httpx keeps cookies of its own, whatever the session's jar does: it would only grow.
     client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return client
+
+
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        skip_auto_headers=["Content-Type"],  # of a POST without a body
+        max_line_size=MAX_FIELD_BYTES,
+        max_field_size=MAX_FIELD_BYTES,
+    )
+    # Else a GET whose connection is reset is sent again at once: two requests where a poll may
+    # make one. There is no public switch; aiohttp's own TestClient sets this one.
+    session._retry_connection = False  # noqa: SLF001 - as said
+    return session
 
 
 def _connector(tls: ssl.SSLContext, *, guarded: bool) -> aiohttp.TCPConnector:

@@ -4,6 +4,7 @@ Its problems cannot be committed, so these lines have no ``seq`` and stand in no
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from monitor.core.model import DatabaseError, LogEvent
@@ -24,15 +25,16 @@ class Outage:
     def failed(self, error: DatabaseError) -> None:
         if error.lasting:
             self.lasting = error
-        self._tell(strike(self._problem, Kind.DATABASE, reason=error.reason, now=self._now()))
+        update = strike(self._problem, Kind.DATABASE, reason=error.reason, now=self._now())
+        self._tell(update, detail=str(error))
 
     def worked(self) -> None:
         if self._problem is not None:
             self._tell(recover(self._problem, now=self._now()))
 
-    def _tell(self, update: ProblemUpdate | None) -> None:
+    def _tell(self, update: ProblemUpdate | None, **more: str) -> None:
         if update is None:
             return
         self._problem = update.after
         for event in update.events:
-            self._emit(event, self._now())
+            self._emit(replace(event, fields={**event.fields, **more}), self._now())

@@ -26,7 +26,10 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
         ),
         "daemon.ready": _kind("took_s", "The database is checked and the ticks run."),
         "daemon.reloaded": _kind("", "A SIGHUP was heeded: the configuration was read again."),
-        "daemon.stopping": _kind("signal", "A signal asked the daemon to stop."),
+        "daemon.stopping": _kind(
+            "signal reason",
+            "A signal asked the daemon to stop, or its database is of no use any more.",
+        ),
         "daemon.stopped": _kind("took_s uptime_s", "The daemon has stopped cleanly."),
         "config.rejected": _kind(
             "file key reason", "A setting cannot be used; a running daemon keeps the old ones."
@@ -81,16 +84,18 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
             "generation reason by", "A person asked anew; `generation` is the new one."
         ),
         "problem.opened": _kind(
-            "problem reason since failures", "Something lasted long enough to need a person."
+            "problem reason since failures detail",
+            "Something lasted long enough to need a person.",
         ),
-        "problem.reminded": _kind("problem reason since", "It still does, a day later."),
+        "problem.reminded": _kind("problem reason since detail", "It still does, a day later."),
         "problem.recovered": _kind(
             "problem reason took_s", "It is over; `reason` is what it was, last."
         ),
         "tick.overran": _kind("tick took_s", "A tick took longer than it is allowed."),
         "tick.failed": _kind("tick error", "A tick ended in an exception; the next one comes."),
         "clock.jumped": _kind(
-            "skew_s", "The wall clock moved against the monotonic one; the ticks were armed anew."
+            "skew_s",
+            "The wall clock moved against the monotonic one, or was set back while no daemon ran.",
         ),
         "status.summary": _kind(
             "as_of_seq version mode pid uptime_s podcasts episodes requests held"

@@ -616,13 +616,22 @@ async def test_a_header_larger_than_the_engine_takes_by_default_is_fine(end):
 
 
 async def test_the_engine_never_repeats_a_post(end):
-    """A kept connection that dies under a request: aiohttp repeats a GET, and must not a POST."""
+    """A kept connection that dies under a request, after which aiohttp would repeat a GET."""
     end.on("/", reply()).on("/post", reset)
     async with client() as near:
         await near.get(end.url(), headers={}, max_body_bytes=9)
         assert await near.post(end.url("/post"), headers={}) == Failed("connection_lost")
     assert end.connections == 1
     assert [heard.line for heard in end.heard] == ["GET / HTTP/1.1", "POST /post HTTP/1.1"]
+
+
+async def test_the_engine_never_repeats_a_get_either(end):
+    end.on("/", reply()).on("/reset", reset)
+    async with client() as near:
+        await near.get(end.url(), headers={}, max_body_bytes=9)
+        answer = await near.get(end.url("/reset"), headers={}, max_body_bytes=9)
+    assert answer == Failed("connection_lost")
+    assert [heard.line for heard in end.heard] == ["GET / HTTP/1.1", "GET /reset HTTP/1.1"]
 
 
 async def test_every_exchange_read_to_its_end_leaves_its_connection_to_the_next(end):

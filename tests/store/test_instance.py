@@ -1,6 +1,7 @@
 """One daemon per SQLite file, told by a lock that ends with its process."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -77,6 +78,17 @@ def test_a_holder_that_has_not_said_its_name_yet_is_another_process(daemon, url,
         instance(database),
     ):
         pytest.fail("both hold it")
+
+
+def test_a_full_disk_takes_the_holders_name_and_not_the_lock(url):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with closing(connect(url)) as database:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        try:
+            with instance(database):
+                assert is_held(database)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_asking_creates_and_changes_nothing(url, tmp_path):

@@ -19,10 +19,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from recorded import NOON, another_writer, event, new, record, rows
 
-from monitor.adapters.store import events, schema
+from monitor.adapters.store import events, integrity, schema
 from monitor.adapters.store.database import connect
-from monitor.adapters.store.migrate import copy, migrate, require_current
-from monitor.core.model import ConfigError, UnavailableError
+from monitor.adapters.store.migrate import SCRIPTS, copy, migrate, require_current
+from monitor.core.model import ConfigError, DatabaseError, UnavailableError
 
 ROOT = Path(__file__).parents[2]
 
@@ -200,6 +200,51 @@ def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path):
             with pytest.raises(ConfigError, match=r"no database of podcast-monitor \(file is not"):
                 refuse(database)
     assert path.read_text() == "Dear diary, " * 1000
+
+
+def damage(path: Path) -> bytes:
+    """Make an index disagree with its table; return what is in the file then."""
+    with closing(sqlite3.connect(path)) as conn:
+        conn.execute("PRAGMA writable_schema = ON")
+        conn.execute("UPDATE sqlite_master SET rootpage = 2 WHERE name LIKE 'ix_events%'")
+        conn.commit()
+    return path.read_bytes()
+
+
+def test_a_damaged_file_is_refused_before_anything_is_written(tmp_path, next_release):
+    path = tmp_path / "monitor.db"
+    with closing(connect(f"sqlite:///{path}")) as database:
+        migrate(database)
+        record(database, new(1))
+    damaged = damage(path)
+    with closing(connect(f"sqlite:///{path}")) as database:
+        for scripts in (SCRIPTS, next_release()):
+            with pytest.raises(ConfigError, match=r"it is damaged \(.*restore a backup"):
+                migrate(database, scripts)
+    assert path.read_bytes() == damaged
+    assert not list(tmp_path.glob("*.before-upgrade*"))
+
+
+def test_a_large_file_is_looked_at_later(tmp_path, monkeypatch, next_release):
+    """But before an upgrade in any case: of a damaged file there would be no way back."""
+    monkeypatch.setattr(integrity, "AT_START_BYTES", 1000)
+    path = tmp_path / "monitor.db"
+    with closing(connect(f"sqlite:///{path}")) as database:
+        migrate(database)
+    damage(path)
+    with closing(connect(f"sqlite:///{path}")) as database:
+        assert migrate(database) is None
+        with pytest.raises(DatabaseError, match="it is damaged") as caught:
+            integrity.require_sound(database)
+        assert (caught.value.reason, caught.value.lasting) == ("corrupt", True)
+        with pytest.raises(ConfigError, match="it is damaged"):
+            migrate(database, next_release())
+
+
+def test_a_column_that_is_missing_is_damage(database):
+    database.write(lambda c: c.exec_driver_sql("ALTER TABLE words RENAME COLUMN word TO wore"))
+    with pytest.raises(ConfigError, match=r"it is damaged \(.*words\.word"):
+        migrate(database)
 
 
 def test_another_programs_tables_are_refused_and_kept(empty_url):

@@ -1,6 +1,7 @@
 """Opening a database: what is refused, what is created, and what connections are set to."""
 
 import os
+import shutil
 import stat
 import sys
 import tempfile
@@ -145,6 +146,30 @@ def test_a_writer_must_be_able_to_create_the_journal_beside_the_file(open_to_all
         with pytest.raises(ConfigError, match=r"Permission denied.*a directory that this user may"):
             connect(url_of(path))
         connect(url_of(path), readonly=True).close()
+
+
+def another(path: Path) -> Path:
+    """Return a copy of a file, beside it."""
+    copy = path.with_name("another.db")
+    shutil.copy(path, copy)
+    return copy
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [Path.unlink, lambda path: another(path).replace(path)],
+    ids=["deleted", "replaced"],
+)
+def test_a_file_that_is_gone_from_its_place_is_neither_read_nor_written(tmp_path, lose):
+    """SQLite goes on with the file that it has open, which has no name any more."""
+    path = tmp_path / "monitor.db"
+    with closing(connect(url_of(path))) as database:
+        migrate(database)
+        lose(path)
+        for use in (database.read, database.write):
+            with pytest.raises(DatabaseError, match="deleted or replaced") as caught:
+                use(events.counter, schema.SEQ)
+            assert (caught.value.reason, caught.value.lasting) == ("replaced", True)
 
 
 # --- who only reads ----------------------------------------------------------------------

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from monitor.adapters.store.place import create, identity, require
 from monitor.adapters.store.trouble import is_conflict, translated, trouble
 from monitor.core.model import ConfigError
 
@@ -63,7 +63,7 @@ class Database:
         self.kind = engine.dialect.name
         sa.event.listen(engine, "begin", _begin)
         self._reader = engine.execution_options(purpose="read")
-        self._file = None if path is None else _identity(path)
+        self._file = None if path is None else identity(path)
 
     def write(
         self, unit: Callable[Concatenate[sa.Connection, P], R], *args: P.args, **kwargs: P.kwargs
@@ -106,7 +106,7 @@ class Database:
         if self.path is None:
             return
         try:
-            is_there = _identity(self.path) == self._file
+            is_there = identity(self.path) == self._file
         except FileNotFoundError:
             is_there = False
         except OSError as error:
@@ -196,7 +196,7 @@ def _postgresql(url: sa.URL, *, readonly: bool, patience: timedelta) -> Database
 def _sqlite(path: Path, *, readonly: bool, patience: timedelta) -> Database:
     if not readonly:
         create(path)
-    _require(path, os.R_OK if readonly else os.R_OK | os.W_OK)
+    require(path, os.R_OK if readonly else os.R_OK | os.W_OK)
     query = {"mode": "ro" if readonly else "rw", "uri": "true"}
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=path.as_uri(), query=query),
@@ -211,50 +211,3 @@ def _on_connect(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA journal_mode = TRUNCATE")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-
-
-def create(path: Path) -> None:
-    """Create a file where it is missing, readable by its owner alone: feeds carry tokens.
-
-    One that is there is not opened: closing it would drop this process's own locks on it.
-
-    Raises:
-        ConfigError: it is missing and cannot be created.
-    """
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise _refused(path, error.strerror) from error
-
-
-def _require(path: Path, access: int) -> None:
-    """Refuse a path at which there is no file that this user may use."""
-    try:
-        regular = S_ISREG(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError(
-            f"database {path}: there is no such file; `podcast-monitor run` creates it"
-        ) from None
-    except OSError as error:
-        raise _refused(path, error.strerror) from error
-    if not regular:
-        raise _refused(path, "it is not a file")
-    journal = path.parent  # a writer's, beside the file
-    for place, needed in ((path, access), (journal, access & os.W_OK)):
-        if not os.access(place, needed, effective_ids=True):
-            raise _refused(place, "Permission denied")
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    """Return which file is at a path, whatever else is called the same."""
-    found = path.stat()
-    return found.st_dev, found.st_ino
-
-
-def _refused(path: Path, why: str | None) -> ConfigError:
-    return ConfigError(
-        f"database {path}: cannot be used ({why});"
-        " give `database` a path in a directory that this user may write to"
-    )

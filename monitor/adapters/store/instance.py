@@ -4,7 +4,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from monitor.adapters.store.database import Database
@@ -32,9 +32,9 @@ def instance(database: Database) -> Iterator[None]:
             raise UnavailableError(
                 f"database {database.path} is held by {holder}; one daemon per SQLite file"
             ) from None
-        file.truncate(0)
-        file.write(f"pid {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        with suppress(OSError):  # a full disk: the lock holds without the name
+            file.truncate(0)
+            os.write(file.fileno(), f"pid {os.getpid()} on {socket.gethostname()}".encode())
         yield
 
 

@@ -5,10 +5,13 @@ holds the file, so its own clock will do and its start voids every lease. On Pos
 daemons share the work, so leases run on the database's clock.
 """
 
+import json
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from monitor.adapters.store import schema
 
@@ -26,6 +29,19 @@ def lease_expired(
 ) -> sa.ColumnElement[bool]:
     """Return the condition that nobody holds a lease at *at*."""
     return sa.or_(leased_until.is_(None), leased_until <= at)
+
+
+def among(
+    conn: Connection, column: sa.ColumnElement[str], names: Collection[str]
+) -> sa.ColumnElement[bool]:
+    """Return the condition that *column* is one of *names*, in one parameter however many they are.
+
+    Ten thousand parameters take SQLAlchemy 30 ms, and PostgreSQL takes no more than 65,535.
+    """
+    if conn.dialect.name == "sqlite":
+        each = sa.func.json_each(json.dumps([*names])).table_valued("value")
+        return column.in_(sa.select(each.c.value))
+    return column == sa.any_(sa.literal([*names], ARRAY(sa.Text)))
 
 
 def void_all(conn: Connection) -> None:

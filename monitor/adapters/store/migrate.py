@@ -13,7 +13,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
 from monitor.adapters.store import integrity, schema
-from monitor.adapters.store.database import Database, create
+from monitor.adapters.store.database import Database
+from monitor.adapters.store.place import create
 from monitor.adapters.store.trouble import trouble, words
 from monitor.core.model import ConfigError, DatabaseError
 
@@ -36,6 +37,7 @@ def migrate(database: Database, scripts: str = SCRIPTS) -> str | None:
         if found != head or integrity.is_quick(database):
             integrity.require_sound(database)
         if found == head:
+            integrity.require_tables(database)
             return None
         backup = _back_up(database.path, found) if found and database.path else None
         database.write(_upgrade, scripts)

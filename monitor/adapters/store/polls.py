@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from monitor.adapters.address import origin
 from monitor.adapters.store import catalogue, editions, events, schema
-from monitor.adapters.store.leases import clock, lease_expired
+from monitor.adapters.store.leases import among, clock, lease_expired
 from monitor.core.model import Feed, PollPlan, Validators
 from monitor.core.problems import ProblemUpdate, recover
 
@@ -69,7 +69,7 @@ def lease_feeds(
     rank = sa.func.row_number().over(partition_by=P.origin, order_by=P.next_poll_at)
     due = (
         sa.select(P.id, rank.label("rank"))
-        .where(P.configured, P.name.in_(least), P.next_poll_at <= due_by)
+        .where(P.configured, among(conn, P.name, least), P.next_poll_at <= due_by)
         .where(lease_expired(P.leased_until, at))
         .subquery()
     )

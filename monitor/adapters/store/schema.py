@@ -127,6 +127,12 @@ episodes = sa.Table(
     sa.Column("leased_until", UtcDateTime),  # for a delivery or a look, one at a time
     sa.Column("lease", sa.Text),
     sa.UniqueConstraint("podcast_id", "guid"),
+    sa.Index(
+        "ix_episodes_leased_until",
+        "leased_until",
+        sqlite_where=sa.text("leased_until IS NOT NULL"),
+        postgresql_where=sa.text("leased_until IS NOT NULL"),
+    ),
 )
 
 aliases = sa.Table(

@@ -44,6 +44,7 @@ SQLITE: dict[str, Reason] = {  # by result code, or by its family: https://sqlit
     "SQLITE_PERM": "refused",
     "SQLITE_AUTH": "refused",
 }
+DAMAGED_HEADER = ("unsupported file format", "must use the same text encoding")  # SQLITE_ERROR
 POSTGRESQL: dict[str, Reason] = {  # by SQLSTATE, or by its class: PostgreSQL's appendix A
     "08": "unavailable",
     "25006": "read_only",
@@ -66,7 +67,7 @@ POSTGRESQL: dict[str, Reason] = {  # by SQLSTATE, or by its class: PostgreSQL's 
 CONFLICTS = frozenset({"40001", "40P01"})  # all was undone, and the same again may well succeed
 
 TEXTS: dict[Reason, str] = {
-    "locked": "another process keeps it locked ({why}); it is tried again",
+    "locked": "another process keeps it locked ({why}); all goes on when it lets go",
     "disk_full": "the disk is full ({why}); it goes on as soon as there is room",
     "read_only": "it can only be read ({why}); it goes on as soon as it can be written",
     "io_error": "the disk does not do what it is told ({why}); see the kernel's log",
@@ -77,7 +78,7 @@ TEXTS: dict[Reason, str] = {
     " there now",
     "unfinished": "a commit was cut short; `podcast-monitor run` undoes it",
     "refused": "this user may not do what is needed ({why}); grant it, or name another user",
-    "slow": "it did not answer in time ({why}); it is tried again",
+    "slow": "it did not answer in time ({why}); all goes on when it does",
     "unavailable": "cannot be reached or opened ({why})",
 }
 
@@ -89,12 +90,13 @@ def trouble(database: object, reason: Reason, why: str = "") -> DatabaseError:
 
 
 def translated(database: object, error: DBAPIError) -> DatabaseError | None:
-    """Return what a driver's error says of the database. None: it says something of our SQL."""
-    reason = _reason(error)
+    """Return what a driver's error says of the database; None as ``reason_of``."""
+    reason = reason_of(error)
     return None if reason is None else trouble(database, reason, words(error))
 
 
-def _reason(error: DBAPIError) -> Reason | None:
+def reason_of(error: DBAPIError) -> Reason | None:
+    """Return what is wrong with the database. None: with our SQL."""
     if isinstance(error.orig, sqlite3.Error):
         return _reason_of_sqlite(error.orig)
     state = getattr(error.orig, "sqlstate", None)
@@ -109,6 +111,8 @@ def _reason_of_sqlite(error: sqlite3.Error) -> Reason | None:
     name = getattr(error, "sqlite_errorname", None)
     if name is None:  # the driver's own: a text that is no UTF-8 was not written by us
         return "corrupt" if isinstance(error, sqlite3.OperationalError) else None
+    if any(words in str(error) for words in DAMAGED_HEADER):
+        return "corrupt"
     family = "_".join(name.split("_")[:2])
     return SQLITE.get(name) or SQLITE.get(family)
 

@@ -18,6 +18,13 @@ $$ BEGIN RAISE EXCEPTION '%: what is recorded is kept: % refused', TG_TABLE_NAME
 
 def upgrade() -> None:
     op.add_column("requests", sa.Column("key", sa.Text(), nullable=True))
+    op.create_index(
+        "ix_episodes_leased_until",
+        "episodes",
+        ["leased_until"],
+        sqlite_where=sa.text("leased_until IS NOT NULL"),
+        postgresql_where=sa.text("leased_until IS NOT NULL"),
+    )
     op.create_table(
         "daemons",
         sa.Column("id", sa.Text(), nullable=False),
