@@ -14,13 +14,14 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, closing, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import uuid4
 
 from sqlalchemy import Connection
 
 from monitor import __version__, log
 from monitor.adapters import systemd
-from monitor.adapters.store import due, events, migrate, polls, presence, takeover
+from monitor.adapters.store import due, events, integrity, migrate, polls, presence, takeover
 from monitor.adapters.store.database import Database, connect
 from monitor.adapters.store.instance import instance
 from monitor.assembly import open_context
@@ -36,6 +37,7 @@ from monitor.ticker import Ticker, describe
 
 EARLIEST = datetime(2026, 11, 1, tzinfo=UTC)  # nothing of this program is older
 SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
 SUPERVISE_EVERY = timedelta(seconds=5)
 HOUSEKEEPING_EVERY = timedelta(hours=1)
 LONGEST_TICK = timedelta(seconds=5)
@@ -90,7 +92,7 @@ class Daemon:
         self.config = config
         self.database = database
         self.id = uuid4().hex
-        self.began = time.monotonic()
+        self.began = self.looked_at_file = time.monotonic()
         self.notify = systemd.Notifier.from_environ(os.environ)
         self.set_back = timedelta()  # by how much the wall clock was, until that is seen to
         self.stopping: asyncio.Event
@@ -282,8 +284,12 @@ class Daemon:
         self.logbook.ours = await self.ctx.write(_be_present, self.ctx, self.id)
 
     async def keep_house(self) -> None:
-        """Remind of what still stands."""
+        """Remind of what still stands; once a day, see that the file is still what was written."""
         await self.ctx.write(_remind, now())
+        if time.monotonic() - self.looked_at_file >= DAY.total_seconds():
+            self.looked_at_file = time.monotonic()
+            check = partial(integrity.require_sound, self.database)
+            await asyncio.get_running_loop().run_in_executor(self.ctx.database_thread, check)
 
     def _process(self) -> Process:
         return Process(__version__, self.config.mode, os.getpid(), self._age_s())

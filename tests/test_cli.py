@@ -201,7 +201,8 @@ def test_a_database_that_another_program_keeps_is_told(service, monkeypatch):
         done = service.call("skip", "300", "--reason", "x")
     assert done.returncode == 1
     assert done.stderr == (
-        "podcast-monitor: the database did not do what was asked (database is locked); try again\n"
+        f"podcast-monitor: database {service.database}: another process keeps it locked"
+        " (database is locked); all goes on when it lets go\n"
     )
 
 

@@ -16,7 +16,7 @@ from itertools import pairwise
 import pytest
 
 from monitor import __version__, config
-from monitor.daemon import open_http
+from monitor.assembly import open_http
 from monitor.demo import Exchange, status
 from monitor.demo.publisher import Publisher, new_item
 from monitor.demo.server import World, serve_in_thread

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 JITTER = 0.1  # of a delay, at most
 JITTER_CAP = timedelta(minutes=1)  # on the polls of a healthy feed
@@ -128,10 +129,12 @@ def may_post_at(
     minutes: int,
     per_minute: int,
     minutes_per_day: int,
+    reserved: int = 0,
 ) -> tuple[datetime, str | None]:
     """Return when a POST fits pace and budget, and what it waits for (None: it may go now).
 
-    *ledger*: every POST of the last 24 hours. A request that is POSTed again spends its
+    *reserved* minutes are for others, who have waited for long; this one waits until they have
+    gone, or the small would pass the large for ever. *ledger*: every POST of the last 24 hours. A request that is POSTed again spends its
     minutes once, and one that had no effect spends none. One that is larger than the whole
     budget goes when the window is empty.
     A POST dated in the future (the clock was set back) counts as one made now.
@@ -147,8 +150,10 @@ def may_post_at(
     spent = sum(s.minutes for s in last_posts.values())
     frees_at = now
     for s in sorted(last_posts.values(), key=lambda s: s.at):
-        if spent + minutes <= minutes_per_day:
+        if spent + reserved + minutes <= minutes_per_day:
             break
         spent -= s.minutes
         frees_at = s.at + DAY
+    if reserved and spent + reserved + minutes > minutes_per_day:
+        frees_at += HOUR  # the window is empty then: theirs
     return frees_at, "budget" if frees_at > now else None

@@ -115,6 +115,7 @@ def _begin(
         minutes=minutes,
         per_minute=ctx.limits.per_minute,
         minutes_per_day=ctx.limits.audio_minutes_per_day,
+        reserved=ledger.reserved(conn, work, now),
     )
     if waits_for is not None:
         return moves.deferred(work, waits_for, at)

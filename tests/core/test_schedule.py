@@ -156,8 +156,8 @@ def test_an_episode_costs_its_whole_minutes_and_at_least_one(duration_s, minutes
     assert audio_minutes(duration_s) == minutes
 
 
-def ask(*ledger, now=NOW, request_id=0, minutes=60, per_minute=6, minutes_per_day=600):
-    limits = {"per_minute": per_minute, "minutes_per_day": minutes_per_day}
+def ask(*ledger, now=NOW, request_id=0, minutes=60, per_minute=6, minutes_per_day=600, reserved=0):
+    limits = {"per_minute": per_minute, "minutes_per_day": minutes_per_day, "reserved": reserved}
     return may_post_at(now, ledger, request_id=request_id, minutes=minutes, **limits)
 
 
@@ -196,6 +196,40 @@ def test_the_budget_frees_up_as_the_oldest_leave_the_window():
     ledger = [Spent(NOW - n * HOUR, n, 200) for n in (20, 10, 5)]
     assert ask(*ledger, minutes=200) == (NOW + 4 * HOUR, "budget")
     assert ask(*ledger, minutes=201) == (NOW + 14 * HOUR, "budget")
+
+
+def test_who_has_waited_for_long_is_not_passed_for_ever():
+    spent = [Spent(NOW - 20 * HOUR, 1, 300), Spent(NOW - 5 * HOUR, 2, 100)]
+    assert ask(*spent, minutes=60) == (NOW, None)
+    assert ask(*spent, minutes=60, reserved=200) == (NOW + 4 * HOUR, "budget")
+    assert ask(*spent, minutes=60, reserved=600) == (NOW + 20 * HOUR, "budget"), "after it"
+    assert ask(minutes=60, reserved=600) == (NOW + HOUR, "budget"), "it goes first"
+
+
+@pytest.mark.parametrize("large", [250, 400], ids=["fits", "larger than the whole budget"])
+def test_a_stream_of_small_episodes_delays_a_large_one_by_two_days_at_most(large):
+    """The small are newer, and so go first; they come as fast as the budget lets them."""
+    ledger, created, waits = [], NOW, {0: large}
+    for hour in range(24 * 7):
+        now = NOW + hour * HOUR
+        if hour % 5 == 0:
+            waits[hour + 1] = 60
+        for request_id in sorted(waits, reverse=True):
+            long = now - created > DAY and 0 in waits and request_id
+            reserved = large if long else 0
+            minutes = waits[request_id]
+            at, reason = ask(
+                *ledger, now=now, request_id=request_id, minutes=minutes, reserved=reserved,
+                minutes_per_day=300,
+            )  # fmt: skip
+            if reason is None:
+                ledger.append(Spent(at, request_id, minutes))
+                del waits[request_id]
+        if 0 not in waits:
+            break
+    assert hour <= 48
+    spent = [s.minutes for s in ledger if s.at > now - DAY]
+    assert sum(spent) <= 300 or spent == [large]
 
 
 def test_what_left_the_window_to_the_second_counts_no_more():

@@ -7,11 +7,13 @@ from sqlalchemy import Connection
 
 from monitor.adapters.store import events, schema
 from monitor.adapters.store.work import changed, guarded, observe
+from monitor.core.lifecycle import Status
 from monitor.core.model import Observation, Post, Work
-from monitor.core.schedule import DAY, Spent
+from monitor.core.schedule import DAY, Spent, audio_minutes
 
 T = schema.posts.c
 EP = schema.episodes.c
+R = schema.requests.c
 
 
 def spent(conn: Connection, now: datetime) -> list[Spent]:
@@ -21,6 +23,18 @@ def spent(conn: Connection, now: datetime) -> list[Spent]:
         Spent(row.at, row.request_id, 0 if row.in_vain else row.audio_minutes)
         for row in conn.execute(query)
     ]
+
+
+def reserved(conn: Connection, work: Work, now: datetime) -> int:
+    """Return the minutes that requests older than *work*'s have waited for more than a day for."""
+    older = min(work.request.created_at, now - DAY)
+    query = (
+        sa.select(EP.duration_s)
+        .join(schema.requests, R.episode_id == EP.id)
+        .where(R.newest, R.status == Status.PENDING.value, R.reason == "budget")
+        .where(R.created_at < older)
+    )
+    return sum(audio_minutes(duration_s) for duration_s in conn.execute(query).scalars())
 
 
 def begin(
