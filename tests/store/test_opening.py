@@ -148,6 +148,24 @@ def test_a_writer_must_be_able_to_create_the_journal_beside_the_file(open_to_all
         connect(url_of(path), readonly=True).close()
 
 
+def test_a_file_that_could_only_be_read_for_a_while_is_written_afterwards(open_to_all):
+    """SQLite opens it read-only without a word, and that connection stays so."""
+    path = open_to_all / "monitor.db"
+    with closing(connect(url_of(path))) as database:
+        migrate(database)
+        database.engine.dispose()
+        path.with_name("monitor.db-journal").unlink()
+        open_to_all.chmod(0o777)
+        path.chmod(0o444)
+        with anybody(), pytest.raises(DatabaseError, match="it can only be read") as caught:
+            database.write(events.append, [event()], NOON)
+        assert (caught.value.reason, caught.value.lasting) == ("read_only", False)
+        path.chmod(0o666)
+        with anybody():
+            database.write(events.append, [event()], NOON)
+        assert database.read(events.counter, schema.SEQ) == 1
+
+
 def another(path: Path) -> Path:
     """Return a copy of a file, beside it."""
     copy = path.with_name("another.db")
