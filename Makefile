@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CONFIG ?= config/podcast-monitor.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test corpus bench check format docs install clean
+.PHONY: help demo run test corpus bench chaos check format docs install clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ corpus: $(VENV)/developed ## read every captured document, replay every series (
 
 bench: $(VENV)/benched ## measure against the targets and the rivals, in ten minutes (BENCH="--write docs/performance.md")
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+chaos: $(VENV)/developed ## let everything fail for about an hour, and count what is broken (CHAOS="kills-warm --seed 1")
+	@$(BIN)/python -m tests.campaigns $(CHAOS)
 
 check: $(VENV)/developed ## format check, lint, types, import contracts, tests: what CI runs
 	$(BIN)/ruff format --check .

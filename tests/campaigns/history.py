@@ -52,6 +52,9 @@ class History:
     per_minute: int  # POSTs
     audio_minutes_per_day: int
     quiet: bool  # faults have stopped, and there was time for everything to come to its end
-    generations: Mapping[str, int] = field(default_factory=dict)  # guid → requests by a person
+    generations: Mapping[str, int] = field(default_factory=dict)  # guid → effects; 1 if left out
     origins: frozenset[str] = frozenset()  # that may be spoken to; empty: not watched
     dialled: frozenset[str] = frozenset()  # that were
+    jumps: Sequence[datetime] = ()  # by the far ends' clock: when the daemon's left it, or was off
+    late_s: float = 5.0  # what is written down may arrive so much later, and the next one not
+    explained: frozenset[str] = frozenset()  # kinds of problems that may stand in the end
