@@ -1,7 +1,7 @@
 """Builds what the jobs work with, from the configuration."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
@@ -33,10 +33,10 @@ def open_http(config: Config) -> Http:
     )
 
 
-def open_stenobird(config: Config, http: Http) -> Stenobird:
-    """Return Stenobird, as configured."""
+def open_stenobird(config: Config, http: Http, readers: Executor | None = None) -> Stenobird:
+    """Return Stenobird, as configured; *readers* as there."""
     token = config.stenobird.token.get_secret_value()
-    return Stenobird(http, base_url=config.stenobird.base_url, token=token)
+    return Stenobird(http, base_url=config.stenobird.base_url, token=token, readers=readers)
 
 
 async def open_context(
@@ -54,16 +54,17 @@ async def open_context(
     """Return what every job is given; the end of *stack* closes it."""
     http = await stack.enter_async_context(open_http(config))
     database_thread = _threads(stack, "database", 1)
+    parsers = _threads(stack, "parser", PARSERS)
     return Context(
         podcasts=podcasts(config),
         limits=limits(config),
         database=database,
         http=http,
-        stenobird=open_stenobird(config, http),
+        stenobird=open_stenobird(config, http, parsers),
         database_thread=database_thread,
         sandbox=Sandbox(),
         evidence=_evidence(database, environ),
-        parsers=_threads(stack, "parser", PARSERS),
+        parsers=parsers,
         now=now,
         chance=chance,
         token=token,

@@ -11,8 +11,8 @@ import resource
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from fcntl import F_GETFL, F_SETFL, F_SETOWN, fcntl
 from typing import Literal
@@ -23,6 +23,7 @@ from monitor.core.cut import check_attributes
 from monitor.core.model import ParseError, Reading
 
 DEADLINE_S = 30.0  # the largest captured document takes 3
+PATIENCE_S = 30.0  # for a turn; with the deadline and the fetch before it less than a feed's lease
 # Of the child's address space: enough for an illformed feed of 42 MiB, and with the daemon less
 # than the unit's MemoryMax, beyond which systemd ends them both.
 MAX_MEMORY_BYTES = 335_544_320
@@ -49,9 +50,14 @@ class Sandbox:
     """Reads one document at a time."""
 
     def __init__(
-        self, *, deadline_s: float = DEADLINE_S, max_memory_bytes: int = MAX_MEMORY_BYTES
+        self,
+        *,
+        deadline_s: float = DEADLINE_S,
+        patience_s: float = PATIENCE_S,
+        max_memory_bytes: int = MAX_MEMORY_BYTES,
     ) -> None:
         self._deadline_s = deadline_s
+        self._patience_s = patience_s
         self._max_memory_bytes = max_memory_bytes
         self._free = asyncio.Semaphore(1)
 
@@ -60,10 +66,11 @@ class Sandbox:
 
         Raises:
             ParseError: as ``parse.read_whole``; ``too_slow``, or ``too_costly`` where the child
-                died: of its memory limit, most likely.
+                died: of its memory limit, most likely; ``no_turn_to_parse`` where others took
+                so long that there was no turn.
             OSError: no process could be started; nobody's fault. What *pieces* raises is passed on.
         """
-        async with self._free:
+        async with self._turn():
             process = await self._started()
             hearing = asyncio.create_task(_heard(process))
             try:
@@ -76,6 +83,19 @@ class Sandbox:
             finally:
                 await _end(process, hearing)
         return _understood(answer, status)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._free.acquire()
+        except TimeoutError:
+            waited = f"others were parsed for {self._patience_s:g} s"
+            raise ParseError("no_turn_to_parse", waited) from None
+        try:
+            yield
+        finally:
+            self._free.release()
 
     async def _started(self) -> Process:
         """Start a child that finds its modules where this process did, and gets none of its secrets."""

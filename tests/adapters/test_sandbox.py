@@ -290,3 +290,14 @@ async def test_a_process_that_cannot_be_started_is_not_the_documents_fault(monke
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     with pytest.raises(OSError, match="No such file"):
         await Sandbox().read([b"<rss/>"])
+
+
+async def test_who_gets_no_turn_gives_up_before_his_lease_ends_and_leaves_the_turn_to_others():
+    sandbox = Sandbox(patience_s=0.05)
+    reading = asyncio.create_task(sandbox.read([COSTLY]))
+    await asyncio.sleep(0)
+    with pytest.raises(ParseError, match=r"no_turn_to_parse: others were parsed for 0\.05 s"):
+        await sandbox.read([DOCUMENT])
+    reading.cancel()
+    await asyncio.wait([reading])
+    assert (await sandbox.read([DOCUMENT])).items
