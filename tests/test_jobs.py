@@ -84,6 +84,18 @@ def test_a_title_edited_before_it_is_listed_is_found_under_its_first_slug(life):
     life.assert_kept()
 
 
+@pytest.mark.parametrize("key", ["post_id", "link"])
+def test_an_episode_that_moved_host_is_proved_by_what_was_ever_said_of_it(life, key):
+    """Stenobird may keep the audio and the link that it has read first."""
+    life.replica.entry(life.new[0].guid).listed_after = timedelta(minutes=30)
+    life.run(2)
+    assert life.request() == NOT_LISTED
+    life.spoil("UPDATE episodes SET post_id = '1', link = 'https://new.example/1'")
+    life.spoil(f"UPDATE aliases SET value = '-' || value WHERE kind NOT IN ('guid', '{key}')")
+    life.live_on()
+    life.assert_kept()
+
+
 def test_an_episode_that_is_never_listed_waits_without_an_attempt(life):
     life.replica.entry(life.new[0].guid).listed_after = None
     life.run(12)

@@ -38,7 +38,9 @@ def _ascii_dashed(title: str) -> str:
     return _dashed(unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode())
 
 
-def proves(resource: Resource, *, post_id: str | None, link: str | None) -> Proof | None:
+def proves(
+    resource: Resource, *, post_id: str | None = None, link: str | None = None
+) -> Proof | None:
     """Return what shows that *resource* is the episode with *post_id* and *link*, else None.
 
     A different post id is no disproof: a show that moved to another host and back has new ids

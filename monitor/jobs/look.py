@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from monitor.adapters.store import events
+from monitor.adapters.store import catalogue, events
 from monitor.core import problems
 from monitor.core.model import (
     Episode,
@@ -25,12 +25,20 @@ async def look_up(ctx: Context, episode: Episode) -> Lookup:
         if isinstance(answer, LookupFailed):
             return answer
         if isinstance(answer, Resource):
-            if proves(answer, post_id=episode.post_id, link=episode.link):
+            if await _is_proved(ctx, episode, answer):
                 return Found(answer, slug)
             unproved = slug
     if unproved is None:
         return NotListed("not_listed_yet")
     return NotListed("slug_unproved", f"{unproved} shows neither this post id nor this link")
+
+
+async def _is_proved(ctx: Context, episode: Episode, resource: Resource) -> bool:
+    """Return whether a resource is the episode's, by what its feed says now or ever said of it."""
+    if proves(resource, post_id=episode.post_id, link=episode.link):
+        return True
+    keys = await ctx.read(catalogue.keys, episode.id)
+    return any(proves(resource, **{kind: value}) for kind, value in keys if kind != "guid")
 
 
 def _slugs(episode: Episode) -> tuple[str, ...]:

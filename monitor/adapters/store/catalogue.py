@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from monitor.adapters.store import schema
 from monitor.core.lifecycle import Status
+from monitor.core.matching import Keys
 from monitor.core.model import Alias, EpisodeChange, Known, KnownEpisode, NewEpisode
 
 EP = schema.episodes.c
@@ -33,6 +34,14 @@ def known(conn: Connection, podcast_id: int) -> Known:
         {row.id: KnownEpisode(*row) for row in rows},
         {(row.kind, row.value): row.episode_id for row in keys},
     )
+
+
+def keys(conn: Connection, episode_id: int) -> Keys:
+    """Return every key that an episode has or ever had."""
+    of_podcast = sa.select(EP.podcast_id).where(EP.id == episode_id).scalar_subquery()
+    query = sa.select(A.kind, A.value).where(A.podcast_id == of_podcast)
+    rows = conn.execute(query.where(A.episode_id == episode_id).order_by(A.kind, A.value))
+    return tuple((row.kind, row.value) for row in rows)
 
 
 def insert(
