@@ -16,6 +16,8 @@ class Scale:
         str  # the shortest interval of a podcast: the daemon's ticks are ten times as fast, to 5 s
     )
     rivals: frozenset[str]
+    podcasts: tuple[int, ...]  # of one daemon, in the page on scaling
+    books: tuple[int, int]  # feeds and committed events of its big database
 
 
 FULL = Scale(
@@ -27,6 +29,8 @@ FULL = Scale(
     imports=60,
     least="1m",
     rivals=frozenset({"script", "newsboat", "reader"}),
+    podcasts=(1, 100, 1_000, 10_000),
+    books=(10_000, 1_000_000),
 )
 SMOKE = Scale(
     feeds={"small": 2, "large": 1},
@@ -37,4 +41,6 @@ SMOKE = Scale(
     imports=2,
     least="1s",
     rivals=frozenset({"script"}),
+    podcasts=(1, 3),
+    books=(20, 200),
 )
