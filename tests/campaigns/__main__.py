@@ -40,6 +40,7 @@ CAMPAIGNS: Mapping[str, Campaign] = {
     "syscalls": Campaign("tests.campaigns.syscalls", "syscalls", 100_000, "points"),
     "restarts": Campaign("tests.campaigns.servers", "restarts", 50, "restarts"),
     "cuts": Campaign("tests.campaigns.servers", "cuts", 1_000, "cuts"),
+    "endurance": Campaign("tests.campaigns.endurance", "run", 100_000, "polls"),
     "mutants": Campaign("tests.campaigns.mutants", "run", 12, "planted bugs"),
 }
 
