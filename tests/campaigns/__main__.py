@@ -1,13 +1,13 @@
 """``python -m tests.campaigns [NAME…] [--seed N] [--count N] [--write FILE]``: lives campaigns.
 
-Without names all of them, at their full length (``make chaos``). Prints the seeds, then one table;
-with ``--write`` the table also replaces what stands in FILE between the two marks. Ends with 1 where
-a promise was broken; each violation comes with the command that repeats it.
+Without names all of them, at their full length (``make chaos``). Prints the seeds, then one table.
+With ``--write`` each row also takes its place between the two marks in FILE, as soon as it is known.
+Ends with 1 where a promise was broken; each violation comes with the command that repeats it.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +17,10 @@ from tests.campaigns.figures import Figures
 
 SEEDS = 1_000_000
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
-HEAD = "| campaign | lived | faults | violations | seconds |\n| --- | ---: | --- | ---: | ---: |"
+HEAD = (
+    "| campaign | lived | seed | faults | violations | seconds |\n"
+    "| --- | ---: | ---: | --- | ---: | ---: |"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; return the exit status."""
     asked = _parser().parse_args(arguments)
     seed = SystemRandom().randrange(SEEDS) if asked.seed is None else asked.seed
-    lived = list(_live(asked.names or CAMPAIGNS, seed, asked.count))
-    text = table(lived)
-    _say(f"\n{text}")
+    rows, kept = {}, True
     if asked.write is not None:
-        asked.write.write_text(replaced(asked.write.read_text(encoding="utf-8"), text), "utf-8")
-    return 1 if any(figures.violations for figures in lived) else 0
+        _write(asked.write, rows)  # a page without a place for it is better refused now
+    for name in asked.names or CAMPAIGNS:
+        figures = _live(name, seed, asked.count)
+        kept = kept and not figures.violations
+        rows[name] = _row(figures, seed)
+        if asked.write is not None:
+            _write(asked.write, rows)
+    _say("\n".join(("", HEAD, *rows.values())))
+    return 0 if kept else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,15 +83,14 @@ def _campaign(name: str) -> str:
     return name
 
 
-def _live(names: Iterable[str], seed: int, count: int | None) -> Iterable[Figures]:
-    for name in names:
-        campaign = CAMPAIGNS[name]
-        lives = campaign.count if count is None else count
-        _say(f"{name}: {lives} {campaign.unit} from seed {seed}")
-        figures = campaign.live(lives, seed)
-        for violation in figures.violations:
-            _say(f"  {violation}")
-        yield figures
+def _live(name: str, seed: int, count: int | None) -> Figures:
+    campaign = CAMPAIGNS[name]
+    lives = campaign.count if count is None else count
+    _say(f"{name}: {lives} {campaign.unit} from seed {seed}")
+    figures = campaign.live(lives, seed)
+    for violation in figures.violations:
+        _say(f"  {violation}")
+    return figures
 
 
 def _say(text: str) -> None:
@@ -94,17 +101,13 @@ def _say(text: str) -> None:
 # --- the table -----------------------------------------------------------------------------
 
 
-def table(lived: Iterable[Figures]) -> str:
-    """Return the figures as a Markdown table."""
-    return "\n".join((HEAD, *map(_row, lived)))
-
-
-def _row(figures: Figures) -> str:
+def _row(figures: Figures, seed: int) -> str:
     most_first = sorted(figures.faults.items(), key=lambda fault: (-fault[1], fault[0]))
     faults = ", ".join(f"{name} {count:,}" for name, count in most_first if count) or "none"
     cells = (
         figures.campaign,
         f"{figures.histories:,} {figures.unit}",
+        str(seed),
         faults,
         f"{len(figures.violations):,}",
         f"{figures.took_s:,.0f}",
@@ -112,17 +115,24 @@ def _row(figures: Figures) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def replaced(page: str, text: str) -> str:
-    """Return *page* with *text* between its marks.
+def _write(page: Path, rows: Mapping[str, str]) -> None:
+    page.write_text(replaced(page.read_text(encoding="utf-8"), rows), encoding="utf-8")
+
+
+def replaced(page: str, rows: Mapping[str, str]) -> str:
+    """Return *page* with the table between its marks brought up to date, by campaign.
 
     Raises:
         ValueError: it has no marks.
     """
     before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    found, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"expected {BEGIN} and {END} in the page")
-    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
+    names = {row: row.split(" | ")[0].removeprefix("| ") for row in found.splitlines()}
+    there = {name: row for row, name in names.items() if name in CAMPAIGNS} | rows
+    lines = "\n".join((HEAD, *(there[name] for name in CAMPAIGNS if name in there)))
+    return f"{before}{begin}\n\n{lines}\n\n{end}{after}"
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def test_a_campaign_that_keeps_every_promise_ends_with_0(capsys):
     assert command.main(["quiet", "--seed", "3"]) == 0
     said = capsys.readouterr().out
     assert "quiet: 7 lives from seed 3" in said
-    assert "| quiet | 7 lives | refused 2,000, reset 3 | 0 | 12 |" in said
+    assert "| quiet | 7 lives | 3 | refused 2,000, reset 3 | 0 | 12 |" in said
 
 
 def test_a_violation_ends_with_1_and_names_the_command_that_repeats_it(capsys):
@@ -36,7 +36,7 @@ def test_a_violation_ends_with_1_and_names_the_command_that_repeats_it(capsys):
     said = capsys.readouterr().out
     assert "an episode was lost" in said
     assert "python -m tests.campaigns broken --seed 3 --count 1" in said
-    assert "| broken | 2 lives | none | 1 | 1 |" in said
+    assert "| broken | 2 lives | 3 | none | 1 | 1 |" in said
 
 
 def test_without_names_all_are_lived_from_one_seed_that_is_printed(capsys):
@@ -52,14 +52,19 @@ def test_a_name_that_is_no_campaign_is_refused(capsys):
     assert "there are quiet, broken" in capsys.readouterr().err
 
 
-def test_the_table_replaces_the_one_between_the_marks(tmp_path):
+def test_each_row_takes_its_place_between_the_marks_and_the_others_stay(tmp_path):
     page = tmp_path / "reliability.md"
     page.write_text(PAGE)
+    command.main(["broken", "--seed", "3", "--write", str(page)])
     command.main(["quiet", "--seed", "3", "--write", str(page)])
+    command.main(["broken", "--seed", "4", "--write", str(page)])
     text = page.read_text()
     assert "| old |" not in text
     assert text.startswith(f"# Reliability\n\n{command.BEGIN}\n\n| campaign |")
-    assert text.endswith(f"| 12 |\n\n{command.END}\n\nThe end.\n")
+    assert text.endswith(
+        "| quiet | 7 lives | 3 | refused 2,000, reset 3 | 0 | 12 |\n"
+        f"| broken | 7 lives | 4 | none | 1 | 1 |\n\n{command.END}\n\nThe end.\n"
+    )
 
 
 def test_a_page_without_marks_is_left_as_it_is(tmp_path):
