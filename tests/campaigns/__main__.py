@@ -40,7 +40,7 @@ CAMPAIGNS: Mapping[str, Campaign] = {
     "kills-cold": Campaign("tests.campaigns.kills", "cold", 300, "kills"),
     "simulation": Campaign("tests.campaigns.simulation", "run", 60, "histories"),
     "images": Campaign("tests.campaigns.disk", "images", 20_000, "images"),
-    "syscalls": Campaign("tests.campaigns.syscalls", "syscalls", 100_000, "points"),
+    "syscalls": Campaign("tests.campaigns.syscalls", "syscalls", 1_000, "points"),
     "restarts": Campaign("tests.campaigns.servers", "restarts", 50, "restarts"),
     "cuts": Campaign("tests.campaigns.servers", "cuts", 1_000, "cuts"),
     "endurance": Campaign("tests.campaigns.endurance", "run", 100_000, "polls"),

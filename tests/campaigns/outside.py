@@ -221,8 +221,7 @@ class Outside:
             ever=ever,
             wanted=wanted,
             unwanted=ever - wanted,
-            # aiohttp repeats a GET by itself if a kept connection is reset instead of an answer.
-            polls=[_exchange(each) for each in publisher.exchanges if each.status is not None],
+            polls=[_exchange(each) for each in publisher.exchanges],
             min_gap_s=POLL_MIN_S - LATE_S,
         )
 

@@ -77,9 +77,10 @@ class Traced:
 
 
 def syscalls(count: int, seed: int) -> Figures:
-    """Live *count* histories, from the *seed*-th point on; as many as there are is each once."""
+    """Live *count* histories, from the *seed*-th point on; at most as many as there are points."""
     began = time.monotonic()
     known = points()
+    count = min(count, len(known))
     chosen = [(number, known[number % len(known)]) for number in range(seed, seed + count)]
     with ThreadPoolExecutor(WORKERS) as pool:
         shares = pool.map(_live_all, [chosen[n::WORKERS] for n in range(WORKERS)])
