@@ -200,6 +200,7 @@ ADVICE = {
     Kind.STENOBIRD_FAILING: "requests wait and go on by themselves; see `podcast-monitor check`",
     Kind.STENOBIRD_FROZEN: "nothing is POSTed: mend stenobird.token, or the account there",
     Kind.REQUEST_REFUSED: "tried again now and then; see `explain`, then `skip` or wait",
+    Kind.REQUEST_FAILING: "asked on, with growing pauses and the same key; see `explain`",
     Kind.REQUEST_UNLISTED: "Stenobird does not know it, or by another title; it is looked for daily",
     Kind.REQUEST_STALLED: "asked twice, and nothing moves: `requeue` asks anew",
     Kind.STATE_REGRESSED: "it was processed before; `requeue` asks anew",

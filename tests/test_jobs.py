@@ -9,7 +9,7 @@ import pytest
 from monitor.adapters.store import verbs
 from monitor.demo import empty, html_page, lost_answer, reset, shortened, status, truncated
 from monitor.demo.publisher import new_item
-from monitor.demo.stenobird import FAILS, Dialect
+from monitor.demo.stenobird import FAILS, SUCCEEDS, Dialect
 from tests.living import LIMITS, POLLING, START, Life, Meanwhile
 
 NOT_LISTED = ("pending", "not_listed_yet")
@@ -145,6 +145,20 @@ def test_a_request_refused_for_good_is_failed_at_once(life, code):
     life.run(4)
     assert life.request() == ("failed", f"http_{code}")
     assert len(life.replica.posts) == 1
+
+
+@pytest.mark.parametrize("fault", [status(500), status(429), lost_answer()], ids=lambda f: f.name)
+def test_a_request_that_no_post_brings_further_is_one_problem_until_one_does(life, fault):
+    life.replica.post_faults.always(fault)
+    life.replica.entry(life.new[0].guid).path = ("not_requested",)
+    life.replica.entry(life.new[0].guid).state = "not_requested"
+    life.run(30)
+    assert [f["problem"] for _, f in life.told("problem.opened")] == ["request_failing"]
+    life.replica.post_faults.clear()
+    life.replica.entry(life.new[0].guid).path = SUCCEEDS
+    life.run(80)
+    assert life.request() == ("processed", "processed")
+    assert [f["problem"] for _, f in life.told("problem.recovered")] == ["request_failing"]
 
 
 def test_an_answer_nobody_foresaw_is_a_problem_until_it_works(life):

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     STENOBIRD_FAILING = "stenobird_failing"
     STENOBIRD_FROZEN = "stenobird_frozen"  # 401, 402, 403: nothing is POSTed until it is solved
     REQUEST_REFUSED = "request_refused"  # an answer to a POST that nobody foresaw
+    REQUEST_FAILING = "request_failing"  # no POST of it is answered, or with 5xx, 429, 408 alone
     REQUEST_UNLISTED = "request_unlisted"  # Stenobird does not list the episode, or proves no slug
     REQUEST_STALLED = "request_stalled"  # accepted, asked again, and still nothing moves
     STATE_REGRESSED = "state_regressed"  # was processed, and is not any more
@@ -29,6 +30,7 @@ AT_ONCE = (1, timedelta())
 PATIENCE: dict[Kind, tuple[int, timedelta]] = {
     Kind.FEED_FAILING: (3, timedelta(minutes=10)),
     Kind.STENOBIRD_FAILING: (3, timedelta(minutes=10)),
+    Kind.REQUEST_FAILING: (3, timedelta(hours=1)),
     Kind.REQUEST_UNLISTED: (3, timedelta(days=3)),  # it may take its time, but not for ever
 }
 GONE = "http_410"  # looked at weekly from now on: the third strike would come two weeks late

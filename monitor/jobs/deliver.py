@@ -16,7 +16,6 @@ from monitor.core.model import (
     Found,
     Lookup,
     LookupFailed,
-    NotListed,
     Observation,
     Post,
     PostAnswered,
@@ -25,8 +24,9 @@ from monitor.core.model import (
     Settlement,
     Work,
 )
-from monitor.core.problems import Kind, ProblemUpdate
+from monitor.core.problems import Kind
 from monitor.core.rules import RequestRules
+from monitor.jobs import complaints
 from monitor.jobs.context import Context
 from monitor.jobs.look import health, look_up
 from monitor.jobs.rest import rest_if_asked
@@ -132,11 +132,11 @@ def _finish(
     seen: _Seen,
 ) -> None:
     """Write what came of a POST: in the ledger, of the request, and of Stenobird's door."""
-    ledger.end(conn, post_id, _outcome(outcome), in_vain=_in_vain(outcome))
+    ledger.end(conn, post_id, complaints.word(outcome), in_vain=_in_vain(outcome))
     rest_if_asked(conn, ctx, outcome)
     if isinstance(outcome, PostAnswered) and settlement.freeze is None:
         _thaw(conn, ctx.now())
-    _settle(conn, ctx, work, settlement, seen, refused=_refused(outcome))
+    _settle(conn, ctx, work, settlement, seen, outcome)
 
 
 def _settle(
@@ -145,26 +145,18 @@ def _settle(
     work: Work,
     settlement: Settlement,
     seen: _Seen,
-    *,
-    refused: str | None = None,
+    outcome: PostOutcome | None = None,
 ) -> None:
-    now, episode = ctx.now(), work.episode
+    now = ctx.now()
     rest_if_asked(conn, ctx, seen.lookup)
-    refusal = events.problem(conn, Kind.REQUEST_REFUSED, episode.podcast, episode.guid)
     over = settlement.request.status is not Status.PENDING
-    update = problems.recover(refusal, now=now) if over else None
     if over and settlement.freeze is None:  # the door was tried, and it opened
         _thaw(conn, now)
-    if refused is not None:
-        update = problems.strike(
-            refusal,
-            Kind.REQUEST_REFUSED,
-            reason=refused,
-            now=now,
-            podcast=episode.podcast,
-            guid=episode.guid,
-        )
-    told = (health(conn, ctx, seen.lookup), update, _listing(conn, work, seen.lookup, now))
+    told = (
+        health(conn, ctx, seen.lookup),
+        *complaints.of_posting(conn, work, outcome, over=over, now=now),
+        complaints.of_listing(conn, work, seen.lookup, now),
+    )
     # A look that found the episode is as good as one by tracking: the next comes later.
     found = isinstance(seen.lookup, Found)
     next_look = _next_look(ctx, work, settlement) if found else None
@@ -173,20 +165,6 @@ def _settle(
     )
     if settlement.freeze is not None:
         _freeze(conn, ctx, settlement.freeze, now)
-
-
-def _listing(conn: Connection, work: Work, lookup: Lookup, now: datetime) -> ProblemUpdate | None:
-    """Return what a look says of Stenobird's knowing the episode at all."""
-    kind, podcast, guid = Kind.REQUEST_UNLISTED, work.episode.podcast, work.episode.guid
-    problem = events.problem(conn, kind, podcast, guid)
-    match lookup:
-        case NotListed(reason):
-            return problems.strike(
-                problem, kind, reason=reason, now=now, podcast=podcast, guid=guid
-            )
-        case Found():
-            return problems.recover(problem, now=now)
-    return None
 
 
 def _next_look(ctx: Context, work: Work, settlement: Settlement) -> datetime:
@@ -219,18 +197,8 @@ FINE = frozenset({Answer.ACCEPTED, Answer.CONFLICT, Answer.NOT_YET})
 IN_VAIN = frozenset({Answer.NOT_YET, Answer.FREEZE, Answer.DEAD})
 
 
-def _outcome(outcome: PostOutcome) -> str:
-    return f"http_{outcome.http}" if isinstance(outcome, PostAnswered) else outcome.reason
-
-
 def _in_vain(outcome: PostOutcome) -> bool:
     """Return whether a POST certainly had no effect, and so costs none of the budget."""
     if isinstance(outcome, PostAnswered):
         return classify(outcome.http) in IN_VAIN
     return isinstance(outcome, PostNotSent)
-
-
-def _refused(outcome: PostOutcome) -> str | None:
-    if isinstance(outcome, PostAnswered) and classify(outcome.http) is Answer.UNEXPECTED:
-        return f"http_{outcome.http}"
-    return None

@@ -5,10 +5,11 @@ from sqlalchemy import Connection
 from monitor.adapters.store import events
 from monitor.adapters.store import work as store
 from monitor.core import problems, tracking
-from monitor.core.lifecycle import SETTLED
+from monitor.core.lifecycle import SETTLED, Status
 from monitor.core.model import DatabaseError, Found, Lookup, LookupFailed, Observation, Work
 from monitor.core.problems import Kind, ProblemUpdate
 from monitor.core.tracking import Look
+from monitor.jobs import complaints
 from monitor.jobs.context import Context
 from monitor.jobs.look import health, look_up
 from monitor.jobs.rest import rest_if_asked
@@ -46,7 +47,14 @@ def _finish(
     look: Look,
 ) -> None:
     rest_if_asked(conn, ctx, lookup)
-    told = (health(conn, ctx, lookup), *_episode_problems(conn, ctx, work, observation, look))
+    after = look.settlement.request if look.settlement else work.request
+    over = after.status is not Status.PENDING
+    told = (
+        health(conn, ctx, lookup),
+        *complaints.of_posting(conn, work, None, over=over, now=ctx.now()),
+        complaints.of_listing(conn, work, lookup, ctx.now()) if observation else None,
+        *_episode_problems(conn, ctx, work, observation, look),
+    )
     store.settle(
         conn,
         work,

@@ -6,7 +6,8 @@ from monitor.core.problems import Kind, Problem, recover, remind, strike
 from tests.core.scenarios import DAY, HOUR, MINUTE, NOW, SECOND
 
 PATIENT = [Kind.FEED_FAILING, Kind.STENOBIRD_FAILING]
-AT_ONCE = [kind for kind in Kind if kind not in {*PATIENT, Kind.REQUEST_UNLISTED}]
+SLOW = {Kind.REQUEST_UNLISTED, Kind.REQUEST_FAILING}
+AT_ONCE = [kind for kind in Kind if kind not in {*PATIENT, *SLOW}]
 
 
 def names(update):
@@ -49,6 +50,12 @@ def test_an_episode_that_stenobird_does_not_list_is_a_problem_after_three_days()
     assert struck(Kind.REQUEST_UNLISTED, *often).events == ()
     update = struck(Kind.REQUEST_UNLISTED, *often, NOW + 3 * DAY, reason="not_listed_yet")
     assert names(update) == ["problem.opened"]
+
+
+def test_a_request_that_no_post_brings_further_is_a_problem_after_an_hour():
+    retries = [NOW + n * MINUTE for n in (0, 1, 3, 7, 15, 31)]
+    assert struck(Kind.REQUEST_FAILING, *retries).events == ()
+    assert names(struck(Kind.REQUEST_FAILING, *retries, NOW + HOUR)) == ["problem.opened"]
 
 
 @pytest.mark.parametrize("kind", AT_ONCE)

@@ -9,6 +9,13 @@ from monitor.core import operator, problems
 from monitor.core.model import Settlement, Work
 from monitor.core.problems import Kind
 
+OF_A_REQUEST = (
+    Kind.REQUEST_REFUSED,
+    Kind.REQUEST_FAILING,
+    Kind.REQUEST_UNLISTED,
+    Kind.REQUEST_STALLED,
+)
+
 
 def request(conn: Connection, episode_id: int, by: str, now: datetime) -> bool:
     before = work.find(conn, episode_id)
@@ -49,6 +56,6 @@ def _move(conn: Connection, before: Work, after: Settlement | None, now: datetim
 def _over(conn: Connection, before: Work, now: datetime) -> None:
     """A person has seen to it: what was a problem of this request is none any more."""
     podcast, guid = before.episode.podcast, before.episode.guid
-    for kind in (Kind.REQUEST_REFUSED, Kind.REQUEST_UNLISTED, Kind.REQUEST_STALLED):
+    for kind in OF_A_REQUEST:
         problem = events.problem(conn, kind, podcast, guid)
         events.write_problems(conn, [problems.recover(problem, now=now)], now)
