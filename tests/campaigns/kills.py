@@ -34,7 +34,7 @@ from tests.databases import PostgreSQL, postgresql_server
 
 ROOT = Path(__file__).parent.parent.parent
 WARM_KILLS, COLD_KILLS = 50, 10  # of a history
-SETTLED_WITHIN_S = 30.0
+SETTLED_WITHIN_S = 90.0  # on a machine with much else to do
 STOPPED_WITHIN_S = 20.0
 STATUSES = """
     SELECT e.guid, r.status FROM requests r JOIN episodes e ON e.id = r.episode_id WHERE r.newest
