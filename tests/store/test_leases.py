@@ -163,6 +163,21 @@ def test_only_the_newest_generation_is_worked_on(database):
     assert [w.request.generation for w in deliveries(database)] == [2]
 
 
+@pytest.mark.parametrize("kind", ["postgresql"])
+def test_what_another_program_has_locked_is_passed_by_until_it_lets_go(database):
+    configure(database, NAME, "another")
+    record(database, new(1))
+    configure(database, NAME, "another")
+    both = {NAME: MINUTE, "another": MINUTE}
+    with sa.create_engine(database.engine.url, poolclass=sa.NullPool).connect() as other:
+        for table, column in (("podcasts", "name = 'another'"), ("episodes", "TRUE")):
+            other.exec_driver_sql(f"SELECT 1 FROM {table} WHERE {column} FOR UPDATE")
+        assert [feed.podcast for feed in lease_feeds(database, least=both)] == [NAME]
+        assert deliveries(database) == []
+    assert [feed.podcast for feed in lease_feeds(database, least=both)] == ["another"]
+    assert len(deliveries(database)) == 1
+
+
 @pytest.mark.parametrize("limit", [0, -3])
 def test_without_a_free_place_nothing_is_claimed(database, limit):
     record(database, new(1))

@@ -1,8 +1,9 @@
 """Time-limited claims, as a condition in the WHERE clause and never as a state.
 
-There is one writer at a time, so nobody claims what another is claiming. On SQLite one daemon
+There is one writer of ours at a time, so nobody claims what another is claiming. On SQLite one daemon
 holds the file, so its own clock will do and its start voids every lease. On PostgreSQL several
-daemons share the work, so leases run on the database's clock.
+daemons share the work, so leases run on the database's clock; rows that any other program has
+locked are passed by (``FOR UPDATE SKIP LOCKED``), and claimed when it is done.
 """
 
 import json

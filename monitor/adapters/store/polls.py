@@ -80,6 +80,7 @@ def lease_feeds(
         .where(due.c.rank <= per_origin)
         .order_by(P.next_poll_at)
         .limit(limit)
+        .with_for_update(of=schema.podcasts, skip_locked=True)
     )
     feeds = [_feed(row, token) for row in conn.execute(query)]
     if feeds:

@@ -156,7 +156,7 @@ def _lease(
         return []
     at = clock(conn, now)
     query = query.where(P.configured, lease_expired(EP.leased_until, at)).limit(limit)
-    rows = conn.execute(query).all()
+    rows = conn.execute(query.with_for_update(of=schema.episodes, skip_locked=True)).all()
     conn.execute(
         sa.update(schema.episodes)
         .where(EP.id.in_([row.id for row in rows]))
