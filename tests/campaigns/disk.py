@@ -43,7 +43,7 @@ class Trace:
     states: Sequence[str]  # after so many commits
 
 
-def images(count: int, seed: int, synchronous: str = "FULL") -> Figures:
+def images(count: int, seed: int, synchronous: str | None = None) -> Figures:
     """Rebuild *count* disks after power cuts, each by a seed of its own, and open them."""
     began = time.monotonic()
     with TemporaryDirectory(dir=_in_memory()) as name:
@@ -58,10 +58,11 @@ def images(count: int, seed: int, synchronous: str = "FULL") -> Figures:
     return Figures("images", count, "images", faults, violations, took_s)
 
 
-def live(place: Path, synchronous: str) -> Trace:
+def live(place: Path, synchronous: str | None) -> Trace:
     """Live the history once, and learn its states."""
     (place / "image").mkdir()
-    lived = [sys.executable, "-m", "tests.campaigns.lived", str(place / DIARY), synchronous]
+    lived = [sys.executable, "-m", "tests.campaigns.lived", str(place / DIARY)]
+    lived += [synchronous] if synchronous else []
     calls = record(lived, place, {**os.environ, "TMPDIR": str(place)})
     calls = calls[: [call.data for call in calls].index(b"end\n")]
     return Trace(calls, list(_states(calls, place / "image")))

@@ -1,8 +1,9 @@
 """A small history, lived in a process of its own, that says aloud what is certain.
 
-``python -m tests.campaigns.lived DIARY SYNCHRONOUS``: what was committed, and that a POST is about
+``python -m tests.campaigns.lived DIARY [SYNCHRONOUS]``: what was committed, and that a POST is about
 to leave, is written to the diary as soon as it is so, and never synchronised. strace sees these
-lines between the writes to the database, and so knows what a power cut may not take back.
+lines between the writes to the database, and so knows what a power cut may not take back. The
+database is synchronised as the daemon has it, or by SQLite's SYNCHRONOUS, to see the difference.
 """
 
 import os
@@ -37,7 +38,7 @@ class Witness(Switch):
 class Witnessed(Life):
     """Writes down the last event's number after each commit."""
 
-    def __init__(self, diary: int, synchronous: str) -> None:
+    def __init__(self, diary: int, synchronous: str | None) -> None:
         super().__init__(new=2)
         self._diary = diary
         self._synchronous = synchronous
@@ -45,7 +46,8 @@ class Witnessed(Life):
     @contextmanager
     def _database(self) -> Iterator[Any]:
         with super()._database() as database:
-            sa.event.listen(database.engine, "connect", self._set)
+            if self._synchronous is not None:
+                sa.event.listen(database.engine, "connect", self._set)
             write = database.write
 
             def witnessed(*args: Any, **kwargs: Any) -> Any:
@@ -61,7 +63,7 @@ class Witnessed(Life):
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
 
 
-def main(diary: Path, synchronous: str) -> None:
+def main(diary: Path, synchronous: str | None = None) -> None:
     file = os.open(diary, os.O_WRONLY | os.O_CREAT)
     with Witnessed(file, synchronous) as life:
         life.replica.post_faults.next(lost_answer())
@@ -72,4 +74,4 @@ def main(diary: Path, synchronous: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), *sys.argv[2:])
