@@ -20,7 +20,7 @@ class Kind(StrEnum):
     STENOBIRD_FAILING = "stenobird_failing"
     STENOBIRD_FROZEN = "stenobird_frozen"  # 401, 402, 403: nothing is POSTed until it is solved
     REQUEST_REFUSED = "request_refused"  # an answer to a POST that nobody foresaw
-    REQUEST_FAILING = "request_failing"  # no POST of it is answered, or with 5xx, 429, 408 alone
+    REQUEST_FAILING = "request_failing"  # its POSTs bring it no further: silence, 5xx, 429, 404…
     REQUEST_UNLISTED = "request_unlisted"  # Stenobird does not list the episode, or proves no slug
     REQUEST_STALLED = "request_stalled"  # accepted, asked again, and still nothing moves
     STATE_REGRESSED = "state_regressed"  # was processed, and is not any more

@@ -36,7 +36,7 @@ def _complaint(outcome: PostOutcome) -> Kind | None:
     if not isinstance(outcome, PostAnswered):
         return Kind.REQUEST_FAILING
     match classify(outcome.http):
-        case Answer.RETRY:
+        case Answer.RETRY | Answer.NOT_YET:
             return Kind.REQUEST_FAILING
         case Answer.UNEXPECTED:
             return Kind.REQUEST_REFUSED
