@@ -168,7 +168,7 @@ def _null_state(layers: Sequence[_Layer]) -> str | None:
     for name in _NAMES["state"]:
         for layer in () if name in _OWN else layers:
             member = layer.names.get(name)
-            if member is not None and layer.members[member] is None:
+            if member is not None and values.is_null(layer.members[member]):
                 return layer.path + member
     return None
 

@@ -84,6 +84,13 @@ def word(value: object) -> str | None:
     return None if found is None or len(found) > MAX_WORD or "\n" in found else found
 
 
+def is_null(value: object) -> bool:
+    """Return whether a processing state is there and null, bare or in an object that wraps it."""
+    if isinstance(value, dict):
+        return next((v is None for name, v in value.items() if plain(name) in _STATE), False)
+    return value is None
+
+
 def address(value: object) -> str | None:
     """Return an absolute http(s) address, from a string or from an object that wraps one."""
     if isinstance(value, dict):

@@ -18,7 +18,8 @@ from monitor.demo.stenobird import Replica
 
 # aiohttp takes 0 for "no limit"; handlers have nothing to finish.
 _SHUTDOWN_S = 0.01
-_EPISODE = "/v1/public/podcasts/{podcast}/episodes/{slug}"
+_EPISODES = "/v1/public/podcasts/{podcast}/episodes"
+_EPISODE = f"{_EPISODES}/{{slug}}"
 _FLAWLESS = Fault("")
 
 
@@ -75,6 +76,7 @@ def _app(world: World) -> web.Application:
     app.add_routes(
         [
             web.get("/feed/{name}.rss", ends.feed, allow_head=False),
+            web.get(_EPISODES, ends.listing, allow_head=False),
             web.get(_EPISODE, ends.resource, allow_head=False),
             web.get("/podcast/{podcast}/{slug}.md", ends.markdown, allow_head=False),
             web.post(f"{_EPISODE}/transcription-requests", ends.request),
@@ -105,6 +107,12 @@ class _FarEnds:
             return await self.anything_else(request)
         end = _FarEnd(publisher.clock, publisher.exchanges, publisher.faults)
         return await _exchange(request, end, lambda: publisher.answer(_headers(request)))
+
+    async def listing(self, request: web.Request) -> web.StreamResponse:
+        return await self._of_stenobird(
+            request,
+            lambda: self.world.replica.listing(**request.match_info, origin=_origin(request)),
+        )
 
     async def resource(self, request: web.Request) -> web.StreamResponse:
         return await self._of_stenobird(

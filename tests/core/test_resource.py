@@ -156,6 +156,8 @@ def test_a_state_of_null_is_an_answer():
     assert resource.state == "null"
     assert resource.unknown == {}
     assert read({"data": MINIMAL | {"processing_state": None}}).state == "null"
+    assert with_field("processing_state", {"value": None, "label": "None"}).state == "null"
+    assert with_field("processing_state", {"label": "None"}).state is None
 
 
 def test_a_state_alone_is_enough_for_an_episode_that_is_already_proved():

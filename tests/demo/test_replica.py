@@ -221,6 +221,41 @@ async def test_shapes_and_states_look_as_they_are_called():
         assert "status" in (await visit.get()).json()
 
 
+async def test_a_state_may_be_a_part_of_something():
+    async with visiting(Dialect(state_as="part", idle_state="none")) as visit:
+        assert (await visit.get()).json()["processing"] == {"state": "none"}
+
+
+@pytest.mark.parametrize(
+    ("names", "link", "audio"),
+    [("link", True, False), ("audio", False, True), ("neither", False, False)],
+)
+async def test_what_proves_an_episode_may_be_left_out(names, link, audio):
+    async with visiting(Dialect(names=names, dated=False)) as visit:
+        resources = [
+            read_json((await visit.get()).content),
+            read_markdown((await visit.get(MARKDOWN)).content),
+        ]
+    for resource in resources:
+        assert (resource.link is not None, resource.audio_url is not None) == (link, audio)
+        assert resource.published_at is None
+
+
+async def test_there_may_be_a_list_of_a_podcasts_episodes():
+    path = f"/v1/public/podcasts/{PODCAST}/episodes"
+    async with visiting() as visit:
+        assert (await visit.get(path)).status_code == 404
+    async with visiting(Dialect(lists_episodes=True)) as visit:
+        visit.replica.entry(OTHER.guid).listed_after = None
+        episodes = (await visit.get(path)).json()["episodes"]
+    assert [episode["title"] for episode in episodes] == [ITEM.title]
+
+
+async def test_json_may_be_of_any_size():
+    async with visiting(Dialect(padding_bytes=10_000_000)) as visit:
+        assert len((await visit.get()).content) > 10_000_000
+
+
 @pytest.mark.parametrize("form", ["lines", "one_line"])
 async def test_the_markdown_says_the_same_with_line_breaks_or_without(form):
     async with visiting(Dialect(markdown=form)) as visit:
@@ -284,6 +319,13 @@ async def test_a_repetition_may_have_a_status_of_its_own():
     async with visiting(Dialect(post_status=201, repeat_status=409)) as visit:
         assert [(await visit.post()).status_code for _ in range(3)] == [201, 409, 409]
     assert len(visit.replica.effects) == 1
+
+
+async def test_a_stored_500_is_replayed_for_its_key_alone():
+    async with visiting(Dialect(replays_500=True)) as visit:
+        codes = [(await visit.post(key)).status_code for key in ("a", "a", "b", "a", "b")]
+    assert codes == [500, 500, 202, 500, 202]
+    assert [effect.key for effect in visit.replica.effects] == ["b"]
 
 
 # --- effects -----------------------------------------------------------------------------
