@@ -183,6 +183,8 @@ def _settled(history: History, record: Record) -> Iterator[str]:
             found, count = status.get((podcast.name, guid)), effects[podcast.name, guid]
             if found not in SETTLED:
                 yield f"{podcast.name} {guid}: expected processed or failed, found {found}"
+            elif (end := history.ends.get((podcast.name, guid), found)) != found:
+                yield f"{podcast.name} {guid}: at Stenobird it is {end}, found {found}"
             expected = history.generations.get(guid, 1)
             if count < expected or (history.remembers and count > expected):
                 yield f"{podcast.name} {guid}: expected {expected} effects, found {count}"
@@ -224,7 +226,8 @@ def _alike(number: int, line: Row, event: Row | None) -> Iterator[str]:
     if event is None:
         yield f"log {number}: line {line['seq']} ({line.get('event')}) was never committed"
         return
-    head = {"event": event["name"], "level": event["level"]}
+    at = event["at"].isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    head = {"at": at, "event": event["name"], "level": event["level"]}
     head |= {"podcast": event["podcast"], "guid": event["guid"]}
     for key, expected in (head | event["fields"]).items():
         if line.get(key) != expected:

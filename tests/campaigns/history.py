@@ -53,6 +53,9 @@ class History:
     audio_minutes_per_day: int
     quiet: bool  # faults have stopped, and there was time for everything to come to its end
     generations: Mapping[str, int] = field(default_factory=dict)  # guid → effects; 1 if left out
+    ends: Mapping[tuple[str, str], str] = field(
+        default_factory=dict
+    )  # (podcast, guid) → Stenobird's
     origins: frozenset[str] = frozenset()  # that may be spoken to; empty: not watched
     dialled: frozenset[str] = frozenset()  # that were
     jumps: Sequence[datetime] = ()  # by the far ends' clock: when the daemon's left it, or was off

@@ -133,6 +133,7 @@ def log():
     return [
         {
             "seq": event["seq"],
+            "at": f"{event['at']:%FT%T}.000Z",
             **{name: event[name] for name in ("level", "podcast", "guid")},
             "event": event["name"],
             **event["fields"],
@@ -170,6 +171,7 @@ def history(url):
         per_minute=2,
         audio_minutes_per_day=100,
         quiet=True,
+        ends={("show", "new"): "processed"},
         origins=frozenset({"http://feed", "http://stenobird"}),
         dialled=frozenset({"http://feed"}),
     )
@@ -256,6 +258,9 @@ ELSEWHERE = {  # what else is different → what is said of it
         h, log=[LINES[:-1]]
     ),
     "line 13 (None) was never committed": lambda h: replace(h, log=[[*LINES, {"seq": 13}]]),
+    "line 5: at is '2026-10-01T12:05:59.999Z', expected '2026-10-01T12:06:00.000Z'": lambda h: (
+        replace(h, log=[[*LINES[:4], LINES[4] | {"at": "2026-10-01T12:05:59.999Z"}, *LINES[5:]]])
+    ),
     "reason is 'other', expected 'processed'": lambda h: replace(
         h, log=[[*LINES[:10], LINES[10] | {"reason": "other"}, LINES[11]]]
     ),
@@ -285,6 +290,9 @@ ELSEWHERE = {  # what else is different → what is said of it
     ),
     "POSTs arrived from": lambda h: replace(
         h, stenobird=[each for _ in range(3) for each in (get(6), posted(6))]
+    ),
+    "show new: at Stenobird it is failed, found processed": lambda h: replace(
+        h, ends={("show", "new"): "failed"}
     ),
     "http://elsewhere was dialled": lambda h: replace(h, dialled=frozenset({"http://elsewhere"})),
 }

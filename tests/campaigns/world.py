@@ -13,6 +13,8 @@ from monitor.demo.publisher import Publisher
 from monitor.demo.stenobird import Replica
 from tests.campaigns.history import Effect, Exchange, History, Podcast
 
+SETTLED = frozenset({"processed", "failed"})
+
 
 @dataclass
 class Fates:
@@ -50,6 +52,12 @@ def history_of(
         stenobird=[exchange_of(each) for each in replica.exchanges],
         remembers=replica.dialect.remembers != "nothing" and replica.dialect.memory is None,
         generations=fates.generations,
+        ends={
+            (name, guid): state
+            for slug, name in slugs.items()
+            for guid in fates.wanted
+            if (state := replica.state(guid, slug)) in SETTLED
+        },
         **rest,
     )
 
