@@ -341,6 +341,7 @@ def _take_over(conn: Connection, ctx: Context, me: str) -> bool:
 
 def _be_present(conn: Connection, ctx: Context, me: str) -> bool:
     name = f"pid {os.getpid()} on {socket.gethostname()}"
+    polls.keep(conn, ctx.podcasts)
     return presence.renew(conn, me, name, list(ctx.podcasts), now())
 
 

@@ -27,7 +27,7 @@ class Logbook:
         now: Callable[[], datetime],
     ) -> None:
         self.ours = True  # committed events are ours to write; see adapters.store.presence
-        self._written = 0  # the last seq that this process wrote
+        self._written = 0  # the last seq that was written without the database's knowing it
         self._ctx = ctx
         self._process = process
         self._notify = notify
@@ -37,10 +37,11 @@ class Logbook:
         """Write committed events, whoever committed them; a crash may repeat a line, never miss it."""
         while self.ours and (lines := await self._ctx.read(_unlogged)):
             for line in lines:
-                if line.seq > self._written:  # else only that it is written was not written
+                if line.seq > self._written:
                     log.emit(line.event, at=line.at, seq=line.seq)
                     self._written = line.seq
             await self._ctx.write(events.set_logged, lines[-1].seq)
+            self._written = 0  # were a backup put in its place, the numbers would come again
 
     async def tell_status(self) -> None:
         """Write the status block, and its one-line form to systemd."""

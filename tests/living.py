@@ -8,9 +8,9 @@ import asyncio
 import gc
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -108,6 +108,12 @@ class SwitchedHttp:
     def __init__(self, http: Http, switch: Switch) -> None:
         self._http = http
         self._switch = switch
+
+    @asynccontextmanager
+    async def turn(self, url: str) -> AsyncIterator[None]:
+        self._switch.act("turn")
+        async with self._http.turn(url):
+            yield
 
     async def get(self, *args: Any, **kwargs: Any) -> Any:
         return await self._exchange("GET", self._http.get, *args, **kwargs)

@@ -88,6 +88,26 @@ def test_another_episode_under_the_guessed_slug_is_never_requested(life):
     assert life.replica.posts == []
 
 
+def test_what_another_episode_has_as_well_proves_nothing(life):
+    """A bulletin has the title and the link of yesterday's, and today's audio."""
+    series = "https://news.example/bulletin"
+    first, second = (
+        replace(
+            new_item(300 + n, "Bulletin", life.clock()),
+            link=series,
+            audio_url=f"https://cdn.example/{n}.mp3",
+        )
+        for n in range(2)
+    )
+    life.publisher.publish(first)
+    life.run(6)
+    assert life.request(first) == ("processed", "processed")
+    life.publisher.publish(second)
+    life.run(6)
+    assert life.request(second) == ("pending", "slug_unproved")
+    assert Counter(effect.guid for effect in life.replica.effects)[first.guid] == 1
+
+
 def test_what_is_processed_already_is_settled_without_a_post(life):
     life.replica.entry(life.new[0].guid).state = "processed"
     life.run(2)
@@ -209,6 +229,26 @@ def test_shadow_decides_and_records_and_posts_nothing(life):
     assert life.do(verbs.release)
     life.live_on()
     assert [effect.guid for effect in life.replica.effects] == [life.new[0].guid]
+
+
+@pytest.mark.parametrize(
+    ("fault", "request_"),
+    [(lost_answer(), ("accepted", "state_moved")), (reset(), ("held", "shadow"))],
+)
+def test_what_became_of_a_post_is_found_out_in_shadow_too(life, fault, request_):
+    life.replica.post_faults.next(fault)
+    life.run(1)
+    assert len(life.replica.posts) == 1
+    life.changes = {"shadow": True}
+    life.run(1)
+    assert life.request() == request_
+    assert len(life.replica.posts) == 1
+
+
+def test_who_skips_while_a_post_waits_for_its_turn_is_heeded(life):
+    life.run(1, Meanwhile("turn", lambda: life.do(verbs.skip)))
+    assert life.request() == ("skipped", "operator")
+    assert life.replica.posts == []
 
 
 def test_what_was_pending_when_shadow_began_is_held(life):

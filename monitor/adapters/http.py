@@ -5,8 +5,8 @@ a stable reason, and never names an address, which may carry a token.
 """
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType, TracebackType
@@ -133,13 +133,23 @@ class Http:
         except TROUBLE as error:
             return failure(error)
 
+    @asynccontextmanager
+    async def turn(self, url: str) -> AsyncIterator[None]:
+        """Wait for the turn of *url*'s origin, and keep it until the end of the block.
+
+        Raises:
+            NoTurnError: it did not come within the client's patience.
+        """
+        async with self._pacing.turn(origin(url)):
+            yield
+
     async def post(self, url: str, *, headers: Mapping[str, str]) -> Answer | Failed:
-        """POST an empty body to *url*; a redirect is an answer like any other."""
+        """POST an empty body to *url*, in a ``turn``; a redirect is an answer like any other."""
         if not is_http(url):
             return Failed("bad_url", sent=False)
         try:
             async with asyncio.timeout(None) as limit:
-                return await self._exchange("POST", url, (headers,), _Bounds(limit, 0, None))
+                return await self._in_turn("POST", url, (headers,), _Bounds(limit, 0, None))
         except TROUBLE as error:
             return failure(error)
 
@@ -154,7 +164,8 @@ class Http:
     ) -> Answer | Failed:
         seen, permanent = {url}, True
         for _ in range(MAX_HOPS + 1):
-            answer = await self._exchange("GET", url, (headers, secret_headers), bounds)
+            async with self.turn(url):
+                answer = await self._in_turn("GET", url, (headers, secret_headers), bounds)
             if answer.http not in REDIRECTS:
                 return replace(answer, moved_to=url if permanent and len(seen) > 1 else None)
             target = redirect_target(url, answer.headers.get("location", ""))
@@ -171,26 +182,25 @@ class Http:
             seen.add(url)
         return Failed("redirect_loop")
 
-    async def _exchange(
+    async def _in_turn(
         self, method: str, url: str, headers: tuple[Mapping[str, str], ...], bounds: _Bounds
     ) -> Answer:
-        """Do one exchange in its origin's turn; the deadline runs from the first turn on."""
-        async with self._pacing.turn(origin(url)):
-            clock = asyncio.get_running_loop().time
-            ends_at = bounds.limit.when()
-            if ends_at is None:
-                ends_at = clock() + self._deadline_s
-                bounds.limit.reschedule(ends_at)
-            response = await self._send(method, url, headers)
-            try:
-                if response.status_code == 200 and method == "GET":
-                    return await _received(response, bounds)
-                if response.status_code == 304:  # it has no body: RFC 9110, section 15.4.5
-                    return Answer(304, response.headers)
-                kept = await _kept(response, within_s=(ends_at - clock()) / 2)
-                return Answer(response.status_code, response.headers, kept)
-            finally:
-                await response.aclose()
+        """Do one exchange; the deadline runs from the first turn on."""
+        clock = asyncio.get_running_loop().time
+        ends_at = bounds.limit.when()
+        if ends_at is None:
+            ends_at = clock() + self._deadline_s
+            bounds.limit.reschedule(ends_at)
+        response = await self._send(method, url, headers)
+        try:
+            if response.status_code == 200 and method == "GET":
+                return await _received(response, bounds)
+            if response.status_code == 304:  # it has no body: RFC 9110, section 15.4.5
+                return Answer(304, response.headers)
+            kept = await _kept(response, within_s=(ends_at - clock()) / 2)
+            return Answer(response.status_code, response.headers, kept)
+        finally:
+            await response.aclose()
 
     async def _send(
         self, method: str, url: str, headers: tuple[Mapping[str, str], ...]

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -65,8 +66,16 @@ class Stenobird:
         failed = LookupFailed("state_missing") if isinstance(read, Resource) else read
         return _with_wait(failed, fallback)
 
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait for Stenobird's turn, for a POST that is written down before it is sent.
+
+        Raises:
+            NoTurnError: it did not come in time.
+        """
+        return self._http.turn(self._base_url)
+
     async def post(self, url: str, *, key: str, now: datetime) -> PostOutcome:
-        """POST a request, with an empty body.
+        """POST a request, with an empty body, in a ``turn``.
 
         Raises:
             ValueError: *url* is of another origin than Stenobird's; whoever built it should know.

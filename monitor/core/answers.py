@@ -131,8 +131,11 @@ def _spent(work: Work) -> Work:
 
 
 def _counted(request: ProcessingRequest, answer: PostAnswered, now: datetime) -> ProcessingRequest:
-    """Count how often one key got the same 5xx, each at least an hour after the last counted."""
-    if answer.http < 500:
+    """Count how often one key got the same 500, each at least an hour after the last counted.
+
+    502 to 504 are a gateway's word, not Stenobird's: nothing that is stored with a key.
+    """
+    if answer.http != 500:
         return request
     digest = f"{answer.http}:{answer.digest}"
     if request.same_digest != digest or request.same_at is None:

@@ -32,6 +32,16 @@ class Everything:
 Backfill = Within | Latest | Everything
 
 
+def leaves_out(backfill: Backfill, published_at: datetime, baseline_at: datetime) -> bool:
+    """Return whether an item seen only after the baseline is of what *backfill* leaves alone."""
+    match backfill:
+        case Everything():
+            return False
+        case Within(age):
+            return published_at < baseline_at - age
+    return published_at < baseline_at
+
+
 def wanted(
     episodes: Sequence[ObservedEpisode], backfill: Backfill, now: datetime
 ) -> Iterable[tuple[ObservedEpisode, bool]]:

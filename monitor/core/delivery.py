@@ -26,7 +26,7 @@ from monitor.core.model import (
     Work,
 )
 from monitor.core.rules import RequestRules
-from monitor.core.slug import is_near, request_url
+from monitor.core.slug import is_of, request_url
 
 SAME_5XX = 3  # so often the same answer to one key, hours apart, is stored and replayed (Stripe)
 
@@ -53,7 +53,9 @@ def before_post(
             url = request_url(
                 resource, base_url=rules.base_url, podcast=episode.podcast_slug, slug=slug
             )
-            return _post(work, resource.state, url, now=now, rules=rules)
+            if not is_of(work.request.action_url or url, slug, rules.base_url):
+                work = replace(work, request=replace(work.request, action_url=None))
+            return _post(work, resource.state, url, now=now)
         case NotListed(reason):
             return moves.wait(work, reason, now=now, jitter=jitter, bounds=rules.not_listed)
     return _unreadable(work, lookup, now=now, jitter=jitter, rules=rules)
@@ -88,21 +90,24 @@ def _moved(work: Work, state: str | None) -> bool:
     Of an accepted one every look is recorded, so that failed → queued → failed is seen to move.
     """
     request = work.request
+    before, now = _plain(request.state_before_post), _plain(state)
     if request.status is Status.ACCEPTED:
-        return {work.episode.processing_state, state} != {request.state_before_post}
+        return {_plain(work.episode.processing_state), now} != {before}
     pending = request.status is Status.PENDING
-    return pending and request.outcome_unknown and state != request.state_before_post
+    return pending and request.outcome_unknown and now != before
 
 
-def _post(work: Work, state: str | None, url: str, *, now: datetime, rules: RequestRules) -> Post:
+def _plain(state: str | None) -> str | None:
+    """Return a state without its case, which says nothing."""
+    return None if state is None else state.casefold()
+
+
+def _post(work: Work, state: str | None, url: str, *, now: datetime) -> Post:
     """Return the POST: the same key and address while an earlier one's outcome is unknown.
 
-    Even if the podcast's slug was corrected meanwhile, of which the key is made. Only an address
-    that is no longer Stenobird's (``base_url`` was changed) is given up.
+    Even if the podcast's slug was corrected meanwhile, of which the key is made.
     """
     request = work.request
-    if request.action_url and not is_near(request.action_url, rules.base_url):
-        request = replace(request, action_url=None)
     # What was accepted once keeps its key. Else the state did not move, or we would not be here.
     if request.same_count >= SAME_5XX and request.accepted_at is None:
         request = replace(

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from monitor.core import schedule
-from monitor.core.baseline import wanted
+from monitor.core.baseline import leaves_out, wanted
 from monitor.core.lifecycle import Status
 from monitor.core.matching import Keys, Match
 from monitor.core.model import Feed, Known, NewEpisode, ObservedEpisode
@@ -23,7 +23,7 @@ def decide(
     elif unfamiliar or match.migration or len(new) > rules.bulk_over + _usual(feed, known, now):
         reasons = dict.fromkeys((o.guid for o in new), "bulk")
     else:
-        reasons = {o.guid: _backdated(feed, o, now, rules) for o in new}
+        reasons = {o.guid: _backdated(feed, known, o, now, rules) for o in new}
     return tuple(
         _new_episode(observed, keys, reasons[observed.guid], rank, now=now, rules=rules)
         for rank, (observed, keys) in enumerate(match.new)
@@ -45,18 +45,26 @@ def _usual(feed: Feed, known: Known, now: datetime) -> float:
 
 
 def _backdated(
-    feed: Feed, observed: ObservedEpisode, now: datetime, rules: PollRules
+    feed: Feed, known: Known, observed: ObservedEpisode, now: datetime, rules: PollRules
 ) -> str | None:
-    """Return the hold of an item dated long before we last looked.
+    """Return the hold of an item dated long before we last looked, or of the past at the baseline.
 
+    A feed may show more of its past one day: what is older than all that was known, and of what
+    the backfill left out, is not new. Otherwise an item may well be dated before it appeared.
     Measured from the last good answer, not from now: what was published while we were away
     for two months is new, not backdated.
     """
-    looked_at = min(feed.last_ok_at or now, now)
     published_at = observed.published_at
-    if published_at is not None and looked_at - published_at > rules.backdated_over:
+    if published_at is None:
+        return None
+    looked_at = min(feed.last_ok_at or now, now)
+    if looked_at - published_at > rules.backdated_over:
         return "backdated"
-    return None
+    oldest = min((e.published_at for e in known.episodes.values() if e.published_at), default=None)
+    if feed.baseline_at is None or oldest is None or published_at >= oldest:
+        return None
+    left_out = leaves_out(rules.backfill, published_at, feed.baseline_at)
+    return "backdated" if left_out else None
 
 
 def _new_episode(

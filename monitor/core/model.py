@@ -374,7 +374,7 @@ class Episode:
     duration_s: int | None
     published_at: datetime | None
     first_seen_at: datetime
-    slug: str | None  # proved, by post id or link
+    slug: str | None  # proved, by post id, link or audio
     processing_state: str | None  # verbatim, as last seen
     state_changed_at: datetime | None
     resource_digest: str | None  # of the published facts last stored

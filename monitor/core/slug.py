@@ -7,16 +7,20 @@ names the episode's own post id or link. Nothing is requested under an unproved 
 import re
 import unicodedata
 from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urlsplit
 
 from slugify import slugify
 
+from monitor.core.likeness import bare
 from monitor.core.model import Resource
 from monitor.core.substack import post_id_of
 
-Proof = Literal["post_id", "link"]
+Proof = Literal["post_id", "link", "audio_url"]
 
+HOUR_S = 3_600
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -30,6 +34,17 @@ def candidates(titles: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(slug for slug in slugs if slug))
 
 
+def to_try(proved: str | None, titles: Sequence[str], now: datetime) -> tuple[str, ...]:
+    """Return the slugs to try: the one that was *proved*, the likeliest, then the others in turns.
+
+    Each hour begins with another of these: a slow Stenobird leaves no time for all in one look.
+    """
+    likeliest, *others = candidates(titles) or ("",)
+    turn = int(now.timestamp() // HOUR_S) % len(others) if others else 0
+    slugs = (proved, likeliest, *others[turn:], *others[:turn])
+    return tuple(dict.fromkeys(slug for slug in slugs if slug))
+
+
 def _dashed(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
@@ -39,10 +54,15 @@ def _ascii_dashed(title: str) -> str:
 
 
 def proves(
-    resource: Resource, *, post_id: str | None = None, link: str | None = None
+    resource: Resource,
+    *,
+    post_id: str | None = None,
+    link: str | None = None,
+    audio_url: str | None = None,
 ) -> Proof | None:
-    """Return what shows that *resource* is the episode with *post_id* and *link*, else None.
+    """Return what shows that *resource* is the episode of which these are known, else None.
 
+    Whoever calls leaves out what another episode has as well: a link that a whole season shares.
     A different post id is no disproof: a show that moved to another host and back has new ids
     for its old episodes.
     """
@@ -52,6 +72,8 @@ def proves(
         place = _place(link)
         if place is not None and place == _place(resource.link):
             return "link"
+    if audio_url and resource.audio_url and bare(resource.audio_url) == bare(audio_url):
+        return "audio_url"
     return None
 
 
@@ -91,11 +113,20 @@ def request_url(resource: Resource, *, base_url: str, podcast: str, slug: str) -
     """Return where to POST: where *resource* says, if that is on *base_url*'s origin.
 
     An address elsewhere is never used: with it an answer could send our POST, and a token, to
-    anybody.
+    anybody. Nor is that of another episode.
     """
-    if resource.request_url and is_near(resource.request_url, base_url):
+    if resource.request_url and is_of(resource.request_url, slug, base_url):
         return urljoin(base_url, resource.request_url)
     return resource_url(base_url=base_url, podcast=podcast, slug=slug) + "/transcription-requests"
+
+
+def is_of(url: str, slug: str, base_url: str) -> bool:
+    """Return whether *url* is on *base_url*'s origin, and names no other episode than *slug*."""
+    if not is_near(url, base_url):
+        return False
+    segments = urlsplit(urljoin(base_url, url)).path.split("/")
+    named = [after for before, after in pairwise(segments) if before == "episodes"]
+    return all(name == quote(slug, safe="") for name in named)
 
 
 def is_near(url: str, base_url: str) -> bool:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from monitor.adapters.pacing import NoTurnError
 from monitor.adapters.store import events, freezing, ledger
 from monitor.adapters.store import work as store
 from monitor.adapters.store.freezing import Freeze
@@ -35,18 +36,20 @@ from monitor.jobs.rest import rest_if_asked
 async def deliver_request(ctx: Context, work: Work) -> bool:
     """Make one attempt with a leased request; return whether Stenobird could be asked.
 
-    1. In shadow mode, hold it.
+    1. In shadow mode, hold it; but first find out what became of a POST of live days.
     2. GET the resource; what it shows may settle the request.
     3. Write that a POST is about to leave, if pace and budget let it.
     4. POST, and write what came of it.
     """
     rules = ctx.podcasts[work.episode.podcast].requests
-    if rules.shadow:
+    if rules.shadow and not work.request.outcome_unknown:
         await ctx.write(store.settle, work, moves.hold_for_shadow(work), None, now=ctx.now())
         return True
     lookup = await look_up(ctx, work.episode)
     observation = await _observe(ctx, work, lookup, rules)
     decision = delivery.before_post(work, lookup, now=ctx.now(), jitter=ctx.chance(), rules=rules)
+    if isinstance(decision, Post) and rules.shadow:  # what was sent in live mode had no effect
+        decision = moves.hold_for_shadow(work)
     if isinstance(decision, Post):
         return await _post(ctx, work, decision, _Seen(lookup, observation), rules)
     await ctx.write(_settle, ctx, work, decision, _Seen(lookup, observation))
@@ -83,7 +86,13 @@ async def _observe(
 
 
 async def _post(ctx: Context, work: Work, post: Post, seen: _Seen, rules: RequestRules) -> bool:
-    begun = await ctx.write(_begin, ctx, work, post, seen.observation)
+    try:
+        async with ctx.stenobird.turn():  # first: what is written down must leave at once
+            begun = await ctx.write(_begin, ctx, work, post, seen.observation)
+            if isinstance(begun, int):
+                outcome = await ctx.stenobird.post(post.url, key=post.key, now=ctx.now())
+    except NoTurnError:
+        begun = None
     if begun is None:  # the lease ran out, or a person's verb came between: nothing was sent
         await ctx.write(store.settle, work, None, None, now=ctx.now())
         return True
@@ -91,7 +100,6 @@ async def _post(ctx: Context, work: Work, post: Post, seen: _Seen, rules: Reques
         await ctx.write(_settle, ctx, work, begun, seen)
         return True
     seen = _Seen(seen.lookup, None)  # what was observed is written
-    outcome = await ctx.stenobird.post(post.url, key=post.key, now=ctx.now())
     settlement = after_post(work, post, outcome, now=ctx.now(), jitter=ctx.chance(), rules=rules)
     await ctx.write(
         _finish, ctx, Work(work.episode, post.request), begun, outcome, settlement, seen

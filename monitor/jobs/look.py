@@ -1,5 +1,7 @@
 """One look at Stenobird: which slug is the episode's, and what is published of it."""
 
+import asyncio
+
 from sqlalchemy import Connection
 
 from monitor.adapters.store import catalogue, events
@@ -13,37 +15,32 @@ from monitor.core.model import (
     Resource,
 )
 from monitor.core.problems import Kind, ProblemUpdate
-from monitor.core.slug import candidates, proves
+from monitor.core.slug import proves, to_try
 from monitor.jobs.context import Context
 
 
 async def look_up(ctx: Context, episode: Episode) -> Lookup:
-    """Try the proved slug, then every candidate, until one is proved to be the episode's."""
-    unproved = None
-    for slug in _slugs(episode):
+    """Try the proved slug, then every candidate, until one is proved to be the episode's.
+
+    In half of the lease: the rest is for what follows.
+    """
+    unproved, proofs = None, await ctx.read(catalogue.proofs, episode.id)
+    clock = asyncio.get_running_loop().time
+    ends_at = clock() + ctx.limits.lease_for.total_seconds() / 2
+    titles = (episode.title, *reversed(episode.former_titles))
+    for slug in to_try(episode.slug, titles, ctx.now()):
+        if clock() > ends_at:
+            return LookupFailed("timeout", detail="no time to try every slug")
         answer = await ctx.stenobird.look_up(episode.podcast_slug, slug, now=ctx.now())
         if isinstance(answer, LookupFailed):
             return answer
         if isinstance(answer, Resource):
-            if await _is_proved(ctx, episode, answer):
+            if any(proves(answer, **{kind: value}) for kind, value in proofs):
                 return Found(answer, slug)
             unproved = slug
     if unproved is None:
         return NotListed("not_listed_yet")
-    return NotListed("slug_unproved", f"{unproved} shows neither this post id nor this link")
-
-
-async def _is_proved(ctx: Context, episode: Episode, resource: Resource) -> bool:
-    """Return whether a resource is the episode's, by what its feed says now or ever said of it."""
-    if proves(resource, post_id=episode.post_id, link=episode.link):
-        return True
-    keys = await ctx.read(catalogue.keys, episode.id)
-    return any(proves(resource, **{kind: value}) for kind, value in keys if kind != "guid")
-
-
-def _slugs(episode: Episode) -> tuple[str, ...]:
-    guesses = candidates((episode.title, *reversed(episode.former_titles)))
-    return tuple(dict.fromkeys((episode.slug, *guesses) if episode.slug else guesses))
+    return NotListed("slug_unproved", f"{unproved} shows nothing that is this episode's alone")
 
 
 def health(conn: Connection, ctx: Context, lookup: Lookup) -> ProblemUpdate | None:

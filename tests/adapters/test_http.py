@@ -488,6 +488,11 @@ async def test_waiting_for_a_turn_is_not_part_of_the_deadline(end):
         assert [answer.http for answer in await asyncio.gather(*asked)] == [200, 200]
 
 
+async def post_in_turn(near, url):
+    async with near.turn(url):
+        return await near.post(url, headers={})
+
+
 async def test_one_request_an_origin_at_a_time(end):
     async def play(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.01)
@@ -496,7 +501,7 @@ async def test_one_request_an_origin_at_a_time(end):
     end.on("/", play)
     async with client() as near:
         asked = [near.get(end.url(), headers={}, max_body_bytes=9) for _ in range(8)]
-        await asyncio.gather(*asked, *(near.post(end.url(), headers={}) for _ in range(4)))
+        await asyncio.gather(*asked, *(post_in_turn(near, end.url()) for _ in range(4)))
     assert (len(end.heard), end.most_busy) == (12, 1)
 
 
@@ -650,7 +655,7 @@ async def test_a_post_after_the_server_closed_the_idle_connection_is_sent_once(e
     async with client() as near:
         for _ in range(20):
             await near.get(end.url(), headers={}, max_body_bytes=9)
-            assert (await near.post(end.url("/post"), headers={})).http == 202
+            assert (await post_in_turn(near, end.url("/post"))).http == 202
     assert [heard.line for heard in end.heard] == ["GET / HTTP/1.1", "POST /post HTTP/1.1"] * 20
 
 

@@ -85,6 +85,13 @@ def test_a_guid_that_looks_like_the_rest_of_a_key_is_no_other_key(guid, generati
 # --- before the POST ---------------------------------------------------------------------
 
 
+def test_an_address_that_became_another_episodes_is_given_up_and_the_key_kept():
+    one = before(work(), found("new"))
+    theirs = URL.replace("/episodes/", "/episodes/another-")
+    again = before(Work(work().episode, replace(one.request, action_url=theirs)), found("new"))
+    assert (again.url, again.key) == (URL, one.key)
+
+
 def test_a_wanted_episode_is_posted_with_all_that_must_be_on_disk_before():
     post = before(work(attempts=2), found("new"))
     assert isinstance(post, Post)

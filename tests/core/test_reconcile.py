@@ -196,13 +196,37 @@ def test_backdated_item():
 
 
 def test_an_item_dated_exactly_backdated_over_before_the_last_look_is_not_yet_backdated():
-    known = podcast(*show(4), at=NOW)
+    known = podcast(*show(4), at=NOW, backfill=Everything())
     days = 30 * DAY
     at_limit, over = (
         item("at", published_at=NOW - days),
         item("over", published_at=NOW - days - SECOND),
     )
     assert decided(known.poll(at_limit, over, *show(4))) == {"at": "pending", "over": "backdated"}
+
+
+OLDEST = min(each.published_at for each in show(4))
+
+
+@pytest.mark.parametrize(
+    ("backfill", "held"),
+    [
+        (Latest(0), {"before", "long before"}),
+        (Latest(9), {"before", "long before"}),
+        (Within(NOW - OLDEST + DAY), {"long before"}),
+        (Everything(), set()),
+    ],
+)
+def test_what_a_feed_shows_more_of_its_past_is_not_new(backfill, held):
+    """Its window was widened: what is older than all that was there at the baseline comes after it."""
+    known = podcast(*show(4), at=NOW, backfill=backfill)
+    more = [
+        item("between", published_at=OLDEST + HOUR),
+        item("before", published_at=OLDEST - HOUR),
+        item("long before", published_at=OLDEST - 2 * DAY),
+    ]
+    found = decided(known.poll(*show(4), *more))
+    assert {guid for guid, decision in found.items() if decision == "backdated"} == held
 
 
 @pytest.mark.parametrize("year", [1, 9999])

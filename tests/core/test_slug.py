@@ -1,6 +1,7 @@
 """Slugs against every real title we have, and what proves one."""
 
 import csv
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.core.model import Resource
-from monitor.core.slug import candidates, markdown_url, proves, request_url, resource_url
+from monitor.core.slug import candidates, markdown_url, proves, request_url, resource_url, to_try
 from monitor.core.substack import post_id_of
 
 TITLE = (
@@ -23,6 +24,9 @@ SLUG = (
 AUDIO = "https://api.substack.com/feed/podcast/192356063/415e7523439ae30c5bb12cb913de9ee9.mp3"
 LINK = "https://www.latent.space/p/voxtral"
 BASE = "https://stenobird.com"
+
+
+NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
 
 # --- candidates --------------------------------------------------------------------------
@@ -225,8 +229,37 @@ def test_the_actions_address_elsewhere_is_never_used(action):
     assert built == f"{BASE}/v1/public/podcasts/p/episodes/s/transcription-requests"
 
 
+def test_another_episodes_action_is_not_followed():
+    for action in ("/v1/public/podcasts/p/episodes/other/transcription-requests", "/episodes/o?x"):
+        built = request_url(Resource("x", request_url=action), base_url=BASE, podcast="p", slug="s")
+        assert built == f"{BASE}/v1/public/podcasts/p/episodes/s/transcription-requests"
+    own = f"{BASE}/v2/episodes/caf%C3%A9/ask"
+    assert (
+        request_url(Resource("x", request_url=own), base_url=BASE, podcast="p", slug="café") == own
+    )
+
+
 def test_a_rehearsals_origin_has_its_port():
     base = "http://127.0.0.1:8080"
     near, far = (Resource("x", request_url=f"http://127.0.0.1:{port}/r") for port in (8080, 8081))
     assert request_url(near, base_url=base, podcast="p", slug="s") == f"{base}/r"
     assert request_url(far, base_url=base, podcast="p", slug="s").startswith(f"{base}/v1/")
+
+
+# --- which to try --------------------------------------------------------------------------
+
+
+def test_the_proved_slug_comes_first_then_the_likeliest_then_the_others_in_turns():
+    titles = ["one", "two", "three", "four"]
+    tried = [to_try("proved", titles, NOW + timedelta(hours=n)) for n in range(3)]
+    assert all(slugs[:2] == ("proved", "one") for slugs in tried)
+    assert {slugs[2] for slugs in tried} == {"two", "three", "four"}
+    assert {frozenset(slugs) for slugs in tried} == {frozenset({"proved", *titles})}
+    assert to_try(None, ["one"], NOW) == ("one",)
+    assert to_try(None, ["—"], NOW) == ()
+
+
+def test_the_same_audio_file_proves_whatever_follows_its_path():
+    resource = Resource("x", audio_url="https://cdn.example/7.mp3?updated=2")
+    assert proves(resource, audio_url="https://cdn.example/7.mp3?updated=1") == "audio_url"
+    assert proves(resource, audio_url="https://cdn.example/8.mp3") is None

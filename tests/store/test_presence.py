@@ -4,7 +4,7 @@ from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
-from recorded import MINUTE, NAME, NOON, SLUG, URL, configure, new, record, rows
+from recorded import MINUTE, NAME, NOON, SLUG, URL, configure, lease_feeds, new, record, rows
 from sqlalchemy import Connection
 
 from monitor.adapters.store import polls, presence, schema, work
@@ -69,3 +69,11 @@ def test_a_daemon_is_given_nothing_of_a_podcast_that_it_does_not_know(database):
     for lease in (work.lease_deliveries, work.lease_looks):
         assert database.write(lease, limit=9, podcasts=["another"], **given) == []
     assert len(database.write(work.lease_deliveries, limit=9, podcasts=[NAME], **given)) == 1
+
+
+def test_one_that_was_away_takes_up_again_what_was_dropped_meanwhile(server):
+    configure(server, NAME, "theirs")
+    server.write(polls.configure, [("theirs", URL, SLUG)], NOON)
+    assert lease_feeds(server) == []
+    server.write(polls.keep, [NAME])
+    assert [feed.podcast for feed in lease_feeds(server)] == [NAME]

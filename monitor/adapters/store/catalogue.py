@@ -8,12 +8,12 @@ from sqlalchemy import Connection
 
 from monitor.adapters.store import schema
 from monitor.core.lifecycle import Status
-from monitor.core.matching import Keys
 from monitor.core.model import Alias, EpisodeChange, Known, KnownEpisode, NewEpisode
 
 EP = schema.episodes.c
 A = schema.aliases.c
 AT_ONCE = 500  # ids in one statement
+PROOFS = (EP.post_id, EP.link, EP.audio_url)
 
 
 def known(conn: Connection, podcast_id: int) -> Known:
@@ -36,12 +36,24 @@ def known(conn: Connection, podcast_id: int) -> Known:
     )
 
 
-def keys(conn: Connection, episode_id: int) -> Keys:
-    """Return every key that an episode has or ever had."""
-    of_podcast = sa.select(EP.podcast_id).where(EP.id == episode_id).scalar_subquery()
-    query = sa.select(A.kind, A.value).where(A.podcast_id == of_podcast)
-    rows = conn.execute(query.where(A.episode_id == episode_id).order_by(A.kind, A.value))
-    return tuple((row.kind, row.value) for row in rows)
+def proofs(conn: Connection, episode_id: int) -> tuple[tuple[str, str], ...]:
+    """Return what tells an episode from all others of its podcast, as (column, value).
+
+    Every post id and link that it has or had, and its audio's address; but not what another one
+    has as well: some shows give one link to a season, and a new item may begin as an old one's copy.
+    """
+    query = sa.select(EP.podcast_id, *PROOFS).where(EP.id == episode_id)
+    podcast_id, *own = conn.execute(query).one()
+    keys = sa.select(A.kind, A.value).where(A.podcast_id == podcast_id, A.kind != "guid")
+    mine = {(kind, value) for kind, value in conn.execute(keys.where(A.episode_id == episode_id))}
+    mine |= {(column.name, value) for column, value in zip(PROOFS, own, strict=True) if value}
+    values = {value for _, value in mine}
+    rows = sa.select(*PROOFS).where(EP.podcast_id == podcast_id, EP.id != episode_id)
+    alike = conn.execute(rows.where(sa.or_(*(column.in_(values) for column in PROOFS))))
+    others = {(column.name, v) for row in alike for column, v in zip(PROOFS, row, strict=True)}
+    theirs = keys.where(A.episode_id != episode_id, A.value.in_(values))
+    others |= {(kind, value) for kind, value in conn.execute(theirs)}
+    return tuple(sorted(mine - others))
 
 
 def insert(

@@ -49,6 +49,15 @@ def configure(
             conn.execute(sa.update(schema.podcasts).where(P.id == row.id).values(changed))
 
 
+def keep(conn: Connection, names: Collection[str]) -> None:
+    """Take up again what was dropped while the daemon that polls it was away: paused, or cut off.
+
+    Another one that started meanwhile took it for dead.
+    """
+    dropped = sa.and_(among(conn, P.name, names), sa.not_(P.configured))
+    conn.execute(sa.update(schema.podcasts).where(dropped).values(configured=True))
+
+
 def lease_feeds(
     conn: Connection,
     *,
