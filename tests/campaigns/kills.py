@@ -214,6 +214,7 @@ class Killing:
     def _live_on(self, config: Path) -> Iterator[str]:
         self.outside.make_peace()
         pid = self._begin(config)
+        wait_until(lambda: b'"daemon.ready"' in self.logs[-1].read_bytes(), SETTLED_WITHIN_S)
         if not wait_until(lambda: is_settled(self.engine, self.outside), SETTLED_WITHIN_S):
             yield f"not everything came to its end within {SETTLED_WITHIN_S:.0f} s of peace"
         code = self.lives.end(pid, signal.SIGTERM)

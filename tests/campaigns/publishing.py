@@ -232,10 +232,8 @@ class Fortnight:
             return
         (row,) = rows
         verb = self.chance.choice((verbs.request, verbs.skip, verbs.release, verbs.requeue))
-        if verb is verbs.requeue:
-            if row.request not in {"processed", "failed"}:
-                return
-            self.replica.entry(row.guid, f"{name}-at-stenobird").path = SUCCEEDS
+        if verb is verbs.requeue and row.request not in {"processed", "failed"}:
+            return
         try:
             moved = database.write(verb, row.id, "a person", self.clock.wall())
         except IllegalTransition:  # accepted: what was asked cannot be unasked
