@@ -72,6 +72,7 @@ def setup(
     root.addHandler(handler)
     logging.getLogger("monitor").setLevel(_LEVELS[level])
     root.setLevel(logging.WARNING)  # httpx prints whole URLs at INFO, tokens included
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # warns of what it raises, too
     logging.captureWarnings(capture=True)
     sys.excepthook = _uncaught
 

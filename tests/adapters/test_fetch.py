@@ -149,14 +149,6 @@ async def test_what_is_no_address_is_a_failure():
     assert await visit("feed.xml") == FetchFailed("bad_url")
 
 
-async def test_what_is_no_address_is_a_failure():
-    assert await visit("feed.xml") == FetchFailed("bad_url")
-
-
-async def test_what_is_no_address_is_a_failure():
-    assert await visit("feed.xml") == FetchFailed("bad_url")
-
-
 async def test_a_receiver_that_has_enough_is_an_incomplete_success(end):
     end.on("/", reply(body=b"x" * 100_000, ETag='"1"'))
     outcome = await visit(end.url(), receiver=Taking(lambda _piece: False))

@@ -72,38 +72,6 @@ async def test_who_gives_up_in_the_pause_leaves_the_turn_to_the_next():
     assert gives_up.cancelled()
 
 
-async def test_who_gives_up_in_the_pause_leaves_the_turn_to_the_next():
-    pacing = Pacing(0.05)
-
-    async def take() -> None:
-        async with pacing.turn("a"):
-            pass
-
-    await take()
-    gives_up, stays = asyncio.create_task(take()), asyncio.create_task(take())
-    await asyncio.sleep(0.01)
-    gives_up.cancel()
-    async with asyncio.timeout(1):
-        await stays
-    assert gives_up.cancelled()
-
-
-async def test_who_gives_up_in_the_pause_leaves_the_turn_to_the_next():
-    pacing = Pacing(0.05)
-
-    async def take() -> None:
-        async with pacing.turn("a"):
-            pass
-
-    await take()
-    gives_up, stays = asyncio.create_task(take()), asyncio.create_task(take())
-    await asyncio.sleep(0.01)
-    gives_up.cancel()
-    async with asyncio.timeout(1):
-        await stays
-    assert gives_up.cancelled()
-
-
 async def test_the_memory_is_bounded_and_keeps_those_whose_turn_it_is():
     pacing = Pacing(0)
     async with pacing.turn("held"):

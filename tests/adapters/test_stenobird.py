@@ -4,8 +4,6 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from dataclasses import replace
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -248,20 +246,6 @@ async def test_a_connection_that_breaks_after_the_request_lost_it(end):
     end.on(POST, reset)
     assert await request(end) == PostLost("connection_lost")
     assert len(end.heard) == 1
-
-
-async def test_a_key_that_cannot_be_written_is_no_exception(end):
-    async with stenobird(end.origin) as asked:
-        outcome = await asked.post(end.url(POST), key="k\r\n3y", now=NOW)
-    assert outcome == PostLost("protocol")  # on the safe side: a GET will tell
-    assert not end.heard
-
-
-async def test_a_key_that_cannot_be_written_is_no_exception(end):
-    async with stenobird(end.origin) as asked:
-        outcome = await asked.post(end.url(POST), key="k\r\n3y", now=NOW)
-    assert outcome == PostLost("protocol")  # on the safe side: a GET will tell
-    assert not end.heard
 
 
 async def test_a_key_that_cannot_be_written_is_no_exception(end):

@@ -39,6 +39,8 @@ CAMPAIGNS: Mapping[str, Campaign] = {
     "kills-warm": Campaign("tests.campaigns.kills", "warm", 5_000, "kills"),
     "kills-cold": Campaign("tests.campaigns.kills", "cold", 300, "kills"),
     "simulation": Campaign("tests.campaigns.simulation", "run", 60, "histories"),
+    "power": Campaign("tests.campaigns.power", "run", 500, "power cuts"),
+    "stateful": Campaign("tests.campaigns.stateful", "run", 200, "histories"),
     "images": Campaign("tests.campaigns.disk", "images", 20_000, "images"),
     "syscalls": Campaign("tests.campaigns.syscalls", "syscalls", 1_000, "points"),
     "restarts": Campaign("tests.campaigns.servers", "restarts", 50, "restarts"),

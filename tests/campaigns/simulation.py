@@ -13,7 +13,7 @@ import logging
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -40,7 +40,7 @@ from monitor.log import emit, render
 from monitor.logbook import Logbook
 from tests.campaigns.checker import check
 from tests.campaigns.figures import Figures, Violation
-from tests.campaigns.publishing import DAY_S, DAYS, FEEDS, Fortnight
+from tests.campaigns.publishing import DAY_S, DAYS, Fortnight
 from tests.campaigns.virtual import STENOBIRD, Clock, Network, VirtualHttp, VirtualLoop
 from tests.campaigns.world import history_of
 from tests.living import LIMITS, POLLING, REQUESTS, START, PowerCut, Switch, _watched
@@ -111,10 +111,12 @@ class _Inline:
 class Simulated:
     """One history."""
 
-    def __init__(self, seed: int, directory: Path) -> None:
+    def __init__(
+        self, seed: int, directory: Path, stage: Callable[[int, Clock], Any] = Fortnight
+    ) -> None:
         self.chance = Random(f"faults {seed}")
         self.clock = Clock(START)
-        self.days = Fortnight(seed, self.clock)
+        self.days = stage(seed, self.clock)
         self.url = f"sqlite:///{directory / 'simulated.db'}"
         self.logs: list[list[dict[str, Any]]] = []
         self.jumps: list[datetime] = []
@@ -123,7 +125,7 @@ class Simulated:
         self._tokens = 0
         self._cuts = sorted(self.chance.uniform(0.2, DAYS) * DAY_S for _ in range(CUTS))
         self._todo = self._plan()
-        with self._opened() as database:
+        with self.opened() as database:
             migrate.migrate(database)
 
     def _plan(self) -> list[tuple[float, Any]]:
@@ -136,7 +138,7 @@ class Simulated:
         return [self.chance.uniform(0.5, DAYS) * DAY_S for _ in range(count)]
 
     @contextmanager
-    def _opened(self) -> Iterator[Database]:
+    def opened(self) -> Iterator[Database]:
         """Open the database; what is acknowledged need not survive this machine's power cuts."""
         database = connect(self.url)
         sa.event.listen(database.engine, "connect", _unflushed)
@@ -150,26 +152,33 @@ class Simulated:
     def live(self) -> list[str]:
         """Live through the fortnight, then in peace to the end; return what was not kept."""
         while self.clock.passed_s < DAYS * DAY_S:
-            if self._live(DAYS * DAY_S):
+            if self.go_on(DAYS * DAY_S):
                 break
             self.met["power_cut"] += 1
             self.clock.passed_s += self.chance.choice((0.0, 1.0, 60.0, 3_600.0, 8 * 3_600.0))
+        return self.come_to_an_end()
+
+    def come_to_an_end(self) -> list[str]:
+        """Live on in peace until all is quiet; return what was not kept."""
         self.days.make_peace()
         self._cuts.clear()
-        while not self._live(self.clock.passed_s + PEACE_S, in_peace=True):
+        while not self.go_on(self.clock.passed_s + PEACE_S, in_peace=True):
             raise AssertionError("nobody cuts the power in peace")
         return check(self.history())
 
-    def _live(self, until_s: float, *, in_peace: bool = False) -> bool:
-        """Live until then. False: the power was cut before."""
+    def go_on(
+        self, until_s: float, *, in_peace: bool = False, cut_before: int | None = None
+    ) -> bool:
+        """Live until then, from a start. False: the power was cut before."""
         gc.collect()
         self.logs.append([])
         with (
-            self._opened() as database,
+            self.opened() as database,
             _logged(self.logs[-1]),
             asyncio.Runner(loop_factory=lambda: VirtualLoop(self.clock)) as runner,
         ):
             life = _Life(self, database)
+            life.switch.cut_before = cut_before
             with _watched(database.engine, life.switch):
                 try:
                     runner.run(life.live(until_s, in_peace=in_peace))
@@ -194,7 +203,7 @@ class Simulated:
         """Do what is to be done by now; a person's commands open the database anew."""
         while self._todo and self._todo[0][0] <= self.clock.passed_s:
             _, turn = self._todo.pop(0)
-            with self._opened() as database:
+            with self.opened() as database:
                 turn(database)
 
     def _jump(self, _database: Database) -> None:
@@ -293,7 +302,7 @@ class _Life:
                     POLLS,
                     rules,
                 )
-                for name in FEEDS
+                for name in days.publishers
             },
             limits=LIVE,
             database=self.database,

@@ -230,7 +230,8 @@ def _untold(point: Point, disturbed: Traced) -> Iterator[str]:
 
 
 def _is_complaint(told: Mapping[str, Any]) -> bool:
-    return told["level"] != "info" or told.get("outcome", "ok") != "ok"
+    is_put_off = told["event"] == "request.deferred"
+    return is_put_off or told["level"] != "info" or told.get("outcome", "ok") != "ok"
 
 
 def _history(service: Service, logs: Sequence[str]) -> History:
