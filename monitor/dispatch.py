@@ -71,23 +71,24 @@ class Dispatcher:
             self._start("track", track.track_episode(self.ctx, work), give_up)
         return len(due)
 
+    def running(self) -> set[asyncio.Task[None]]:
+        """Return the jobs under way."""
+        return {job for jobs in self._jobs.values() for job in jobs}
+
     async def join(self) -> None:
         """Wait until everything under way has ended."""
-        if running := self._running():
+        if running := self.running():
             await asyncio.wait(running)
 
     async def wind_down(self) -> None:
         """Let what is under way end within seconds; abandon the rest to its leases."""
-        running = self._running()
+        running = self.running()
         if not running:
             return
         _, late = await asyncio.wait(running, timeout=STOP_WITHIN_S)
         for job in late:
             job.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-
-    def _running(self) -> set[asyncio.Task[None]]:
-        return {job for jobs in self._jobs.values() for job in jobs}
 
     async def _lease(
         self, kind: str, unit: Callable[..., list[T]], due_by: datetime | None, **kwargs: object

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -24,7 +25,7 @@ from sqlalchemy import Connection
 from monitor.adapters.http import Http
 from monitor.adapters.sandbox import Sandbox
 from monitor.adapters.stenobird import Stenobird
-from monitor.adapters.store import freezing, leases, migrate, polls, reading
+from monitor.adapters.store import leases, migrate, polls, reading, takeover
 from monitor.adapters.store.database import connect
 from monitor.core.baseline import Within
 from monitor.core.model import LogEvent
@@ -151,6 +152,7 @@ class Life:
         self.step = STEP
         self.limits = LIMITS
         self.changes: dict[str, Any] = {}  # of the request rules
+        self.tokens = map(str, count())  # over crashes, too
         self.polled: list[Mapping[str, Any]] = []
 
     def __enter__(self) -> Self:
@@ -197,7 +199,7 @@ class Life:
         self._until(switch or Switch(), steps=steps, settled=False)
 
     def _until(self, switch: Switch, *, steps: int, settled: bool = True) -> None:
-        with self._database() as database, _watched(database.engine, switch):
+        with self._database() as database, watched(database.engine, switch):
             asyncio.run(self._work(database, switch, steps, settled=settled))
 
     @contextmanager
@@ -213,7 +215,8 @@ class Life:
         async with AsyncExitStack() as stack:
             http = await stack.enter_async_context(_http())
             ctx = self._context(database, SwitchedHttp(http, switch), stack)
-            await ctx.write(_start, ctx)
+            podcasts = [(p.name, p.feed, p.slug) for p in ctx.podcasts.values()]
+            await ctx.write(takeover.take_over, podcasts, ctx.now())
             dispatcher = Dispatcher(ctx)
             for _ in range(steps):
                 for start in (
@@ -244,7 +247,7 @@ class Life:
             parsers=stack.enter_context(ThreadPoolExecutor(1)),
             now=self.clock,
             chance=lambda: 0.0,
-            token=_tokens().__next__,
+            token=self.tokens.__next__,
             emit=self._tell,
             wake=lambda _: None,
             outcomes=Outcomes(database, database_thread),
@@ -334,13 +337,6 @@ def _rows(conn: Connection, query: str) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in conn.exec_driver_sql(query)]
 
 
-def _start(conn: Connection, ctx: Context) -> None:
-    if conn.dialect.name == "sqlite":
-        leases.void_all(conn)
-    freezing.try_again(conn, ctx.now())
-    polls.configure(conn, [(p.name, p.feed, p.slug) for p in ctx.podcasts.values()], ctx.now())
-
-
 def _http() -> Http:
     return Http(
         user_agent="test",
@@ -352,17 +348,14 @@ def _http() -> Http:
 
 async def _finish(dispatcher: Dispatcher) -> None:
     """Wait for what was started; let a power cut in one of the jobs be one of the process."""
-    for job in dispatcher._running():
+    for job in dispatcher.running():
         await job
 
 
-def _tokens() -> Iterator[str]:
-    while True:
-        yield str(object.__hash__(object()))
-
-
 @contextmanager
-def _watched(engine: sa.Engine, switch: Switch) -> Iterator[None]:
+def watched(engine: sa.Engine, switch: Switch) -> Iterator[None]:
+    """Let *switch* know of every statement and commit."""
+
     def statement(_conn: Any, _cursor: Any, sql: str, *_rest: Any) -> None:
         switch.act(sql.split(maxsplit=1)[0])
 

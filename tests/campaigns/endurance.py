@@ -284,7 +284,7 @@ class Endurance:
             await dispatcher.start_polls()
             await dispatcher.start_deliveries()
             await dispatcher.start_looks()
-            while len(running := dispatcher._running()) > CAPACITY["poll"] // 2:
+            while len(running := dispatcher.running()) > CAPACITY["poll"] // 2:
                 await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.sleep(0)
         await dispatcher.join()

@@ -43,7 +43,7 @@ from tests.campaigns.figures import Figures, Violation
 from tests.campaigns.publishing import DAY_S, DAYS, Fortnight
 from tests.campaigns.virtual import STENOBIRD, Clock, Network, VirtualHttp, VirtualLoop
 from tests.campaigns.world import history_of
-from tests.living import LIMITS, POLLING, REQUESTS, START, PowerCut, Switch, _watched
+from tests.living import LIMITS, POLLING, REQUESTS, START, PowerCut, Switch, watched
 
 DEADLINE = timedelta(seconds=20)
 TICK_S = 60.0  # at least, between two looks for what is due
@@ -179,7 +179,7 @@ class Simulated:
         ):
             life = _Life(self, database)
             life.switch.cut_before = cut_before
-            with _watched(database.engine, life.switch):
+            with watched(database.engine, life.switch):
                 try:
                     runner.run(life.live(until_s, in_peace=in_peace))
                 except PowerCut:
@@ -279,7 +279,7 @@ class _Life:
                 await self._tick(dispatcher)
                 if self._asked(UNLOGGED) != (0,):
                     await logbook.write()
-                if in_peace and not dispatcher._running() and self._is_quiet():
+                if in_peace and not dispatcher.running() and self._is_quiet():
                     break
                 await self._rest(until_s)
             await dispatcher.join()
