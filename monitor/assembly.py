@@ -48,7 +48,7 @@ async def open_context(
     now: Callable[[], datetime],
     chance: Callable[[], float],
     token: Callable[[], str],
-    emit: Callable[[LogEvent, datetime], None],
+    emit: Callable[[LogEvent, datetime], object],
     wake: Callable[[str], None],
 ) -> Context:
     """Return what every job is given; the end of *stack* closes it."""

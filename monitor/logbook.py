@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from itertools import takewhile
 
 from sqlalchemy import Connection
 
@@ -34,14 +35,26 @@ class Logbook:
         self._now = now
 
     async def write(self) -> None:
-        """Write committed events, whoever committed them; a crash may repeat a line, never miss it."""
+        """Write committed events, whoever committed them; a crash may repeat a line, never miss it.
+
+        What the log does not take now, because its disk is full or nobody reads it, stays to be
+        written.
+        """
         while self.ours and (lines := await self._ctx.read(_unlogged)):
-            for line in lines:
-                if line.seq > self._written:
-                    log.emit(line.event, at=line.at, seq=line.seq)
-                    self._written = line.seq
-            await self._ctx.write(events.set_logged, lines[-1].seq)
-            self._written = 0  # were a backup put in its place, the numbers would come again
+            taken = [*takewhile(self._say, lines)]
+            if taken:
+                await self._ctx.write(events.set_logged, taken[-1].seq)
+                self._written = 0  # were a backup put in its place, the numbers would come again
+            if len(taken) < len(lines):
+                return
+
+    def _say(self, line: CommittedEvent) -> bool:
+        """Write a line, unless it was written before; return whether it is."""
+        if line.seq > self._written:
+            if not log.emit(line.event, at=line.at, seq=line.seq):
+                return False
+            self._written = line.seq
+        return True
 
     async def tell_status(self) -> None:
         """Write the status block, and its one-line form to systemd."""

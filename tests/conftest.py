@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,12 @@ pytest_plugins = ["databases"]
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of every later collection what was imported: some tests collect hundreds of times."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

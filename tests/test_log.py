@@ -1,6 +1,7 @@
 """The log as its readers meet it: lines, and nothing but lines, whatever is said in them."""
 
 import ast
+import fcntl
 import io
 import json
 import logging
@@ -13,8 +14,10 @@ import threading
 import unicodedata
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from hypothesis import example, given
@@ -537,13 +540,56 @@ def test_a_reader_that_goes_away_does_not_take_the_daemon_with_it() -> None:
 
 
 def test_a_full_disk_loses_lines_and_nothing_else() -> None:
-    full = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 - closing it fails too
-    setup("json", full, environ={})
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        setup("json", full, environ={})
+        assert not emit(DISCOVERED, at=AT)
 
-    emit(DISCOVERED, at=AT)
 
-    with pytest.raises(OSError, match="No space left"):
-        full.close()
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, TextIO]]:
+    """A pipe that is soon full: its read end, and its write end as a text stream."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 16_384)
+    with os.fdopen(writer, "w", encoding="utf-8") as stream:
+        yield reader, stream
+    os.close(reader)
+
+
+def test_a_pipe_that_nobody_reads_holds_the_daemon_up_for_a_moment_only(pipe) -> None:
+    setup("json", pipe[1], environ={})
+    taken = [emit(DISCOVERED, at=AT, seq=number) for number in range(1, 1001)]
+    assert taken[0]
+    assert not taken[-1]
+    assert taken == sorted(taken, reverse=True)  # after the first that was not, none was
+
+
+def test_once_it_is_read_again_every_line_is_whole_and_the_gap_is_told(pipe) -> None:
+    reader, stream = pipe
+    setup("json", stream, environ={})
+    long = LogEvent("episode.discovered", "show", GUID, fields={"title": "x" * 10_000})
+    while emit(long, at=AT, seq=1):
+        pass
+    before = os.read(reader, 65_536).decode().split("\n")
+    assert emit(DISCOVERED, at=AT, seq=2)
+    after = os.read(reader, 65_536).decode().split("\n")
+    assert {json.loads(line)["seq"] for line in before[:-1]} == {1}
+    assert after[0] == ""  # ends the line that was cut
+    told = [json.loads(line) for line in after[1:-1]]
+    assert [line["event"] for line in told] == ["episode.discovered", "log.warning"]
+    assert "no line could be written from" in told[1]["message"]
+
+
+def test_a_line_longer_than_the_pipe_is_taken_while_it_is_read(pipe) -> None:
+    reader, stream = pipe
+    setup("json", stream, environ={})
+    read = io.BytesIO()
+    long = LogEvent("episode.discovered", "show", GUID, fields={"title": "x" * 100_000})
+    with ThreadPoolExecutor(1) as thread:
+        taken = thread.submit(emit, long, at=AT)
+        while not read.getvalue().endswith(b"\n"):
+            read.write(os.read(reader, 65_536))
+    assert taken.result()
+    assert json.loads(read.getvalue())["title"] == "x" * 100_000
 
 
 def test_every_character_that_is_escaped_is_one_that_cannot_be_seen() -> None:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from monitor import log
 from monitor.adapters.store import events, schema
 from monitor.adapters.systemd import Notifier
 from monitor.core.model import DatabaseError, LogEvent
@@ -65,3 +66,16 @@ async def test_numbers_that_come_again_with_a_restored_backup_are_written(databa
     happen(database)
     await book.write()
     assert written() == [1, 2, 1]
+
+
+async def test_what_the_log_does_not_take_now_is_written_later(database, written, monkeypatch):
+    book, _ = logbook(database)
+    happen(database, 3)
+    room = [True, False]
+    say = log.emit
+    monkeypatch.setattr(log, "emit", lambda *a, **k: room.pop(0) and say(*a, **k))
+    await book.write()
+    assert (written(), database.read(events.counter, schema.LOGGED)) == ([1], 1)
+    room += [True, True]
+    await book.write()
+    assert (written(), database.read(events.counter, schema.LOGGED)) == ([1, 2, 3], 3)

@@ -61,7 +61,7 @@ class Context:
     now: Callable[[], datetime]
     chance: Callable[[], float]  # in [0, 1)
     token: Callable[[], str]  # of a new lease
-    emit: Callable[[LogEvent, datetime], None]
+    emit: Callable[[LogEvent, datetime], object]
     wake: Callable[[str], None]  # a tick, by name: there is work for it
     outcomes: Outcomes
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from monitor.core.model import DatabaseError, LogEvent
 from monitor.core.problems import Kind, Problem, ProblemUpdate, recover, strike
 
-Emit = Callable[[LogEvent, datetime], None]
+Emit = Callable[[LogEvent, datetime], object]
 
 
 class Outage:

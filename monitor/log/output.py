@@ -1,6 +1,5 @@
 """The one way out: every line of this process, its own and its libraries', leaves through here."""
 
-import io
 import logging
 import os
 import sys
@@ -13,10 +12,11 @@ from typing import Final, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor
 
-from monitor.core.model import Level, LogEvent
+from monitor.core.model import Level, LogEvent, iso
 from monitor.log.console import continuation
 from monitor.log.lines import Form, render
 from monitor.log.redact import redact
+from monitor.log.stream import Stream
 
 _LEVELS: Final[Mapping[Level, int]] = {
     "info": logging.INFO,
@@ -28,6 +28,7 @@ _TRACEBACK_CHARS: Final = 16_000  # the end of one, which says what happened
 # Below journald's LineMax= (48K): it would split a longer line, and its second half would begin
 # with what a feed wrote there, a priority of its own included.
 _JOURNAL_LINE_BYTES: Final = 40_000
+_MUTE: Final = "no line could be written from %s to %s: those without a seq were lost"
 
 _events: structlog.stdlib.BoundLogger = structlog.wrap_logger(
     logging.getLogger("monitor"),
@@ -36,12 +37,16 @@ _events: structlog.stdlib.BoundLogger = structlog.wrap_logger(
 )
 
 
-def emit(event: LogEvent, *, at: datetime, seq: int | None = None) -> None:
+def emit(event: LogEvent, *, at: datetime, seq: int | None = None) -> bool:
     """Write *event*, which happened at *at*; *seq* is its number where it was committed.
 
-    Never raises: a line that cannot be written is lost, and the daemon goes on.
+    Returns whether it was written, or was below the level of what is. Never raises, and waits for a
+    second at most: a line that cannot be written is lost, and the daemon goes on.
     """
+    for handler in _ours():
+        handler.taken = True
     _events.log(_LEVELS[event.level], event.name, told=event, at=at, seq=seq)
+    return all(handler.taken for handler in _ours())
 
 
 def setup(
@@ -58,8 +63,6 @@ def setup(
     """
     journal = _is_journal(stream, environ)
     chosen = _fitting(stream, journal=journal) if form == "auto" else form
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     handler = _Lines(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -68,7 +71,7 @@ def setup(
         )
     )
     root = logging.getLogger()
-    root.handlers = [other for other in root.handlers if not isinstance(other, _Lines)]
+    root.handlers = [other for other in root.handlers if other not in _ours()]
     root.addHandler(handler)
     logging.getLogger("monitor").setLevel(_LEVELS[level])
     root.setLevel(logging.WARNING)  # httpx prints whole URLs at INFO, tokens included
@@ -105,24 +108,32 @@ def _has_colours(stream: TextIO, environ: Mapping[str, str]) -> bool:
     return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
-class _Lines(logging.StreamHandler[TextIO]):
-    """Writes records to a stream that may break, without ever telling the one who logged."""
+class _Lines(logging.Handler):
+    """Writes records to a stream that may take none for a while, or never again."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        error = sys.exc_info()[1]
-        if isinstance(error, BrokenPipeError):
-            self._discard_from_now_on()
-        elif not isinstance(error, OSError) and not self.stream.closed:
-            super().handleError(record)
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self.taken = True  # whether the last record was
+        self._stream = Stream(stream)
+        self._mute_since: float | None = None
 
-    def _discard_from_now_on(self) -> None:
-        """Let the stream lead to nowhere: its reader has gone, and a pipe has only one.
+    def emit(self, record: logging.LogRecord) -> None:
+        taken = True
+        try:
+            taken = self._stream.write(self.format(record))
+        except Exception:  # noqa: BLE001 - a fault of ours; logging has a way to tell it
+            self.handleError(record)
+        if not taken:
+            self._mute_since = self._mute_since or record.created
+        elif self._mute_since is not None:
+            mute = [datetime.fromtimestamp(at, UTC) for at in (self._mute_since, record.created)]
+            self._mute_since = None
+            logging.getLogger("monitor").warning(_MUTE, *map(iso, mute))
+        self.taken = taken
 
-        What stays in the stream's buffer would otherwise make Python exit with 120.
-        """
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self.stream.fileno())
-        os.close(nowhere)
+
+def _ours() -> list[_Lines]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, _Lines)]
 
 
 def _printer(form: Form, *, colour: bool, journal: bool) -> Processor:
