@@ -181,7 +181,11 @@ def run(
     loaded = _load(config)
     log.setup(loaded.log.format, sys.stderr, environ=os.environ, level=loaded.log.level)
     with _told_in_the_log():
-        code = daemon.serve_once(loaded) if once else daemon.serve(loaded)
+        code = (
+            daemon.serve_once(loaded)
+            if once
+            else daemon.serve(loaded, reload=lambda: _load(config))
+        )
     raise typer.Exit(code)
 
 

@@ -1,4 +1,4 @@
-"""The process: builds everything once, ticks, heeds signals, stops cleanly.
+"""The process: builds everything, ticks, heeds signals, begins anew when asked, stops cleanly.
 
 The only owner of the clock and of chance; everybody else is given both.
 """
@@ -6,8 +6,8 @@ The only owner of the clock and of chance; everybody else is given both.
 import asyncio
 import os
 import random
-import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -19,17 +19,19 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from monitor import __version__, log
+from monitor import __version__, log, signals
 from monitor.adapters import systemd
-from monitor.adapters.store import due, events, integrity, migrate, polls, presence, takeover
+from monitor.adapters.store import due, migrate, polls, presence, takeover
 from monitor.adapters.store.database import Database, connect
 from monitor.adapters.store.instance import instance
 from monitor.assembly import open_context
-from monitor.config import Config
-from monitor.core.model import DatabaseError, LogEvent, UnavailableError, iso
-from monitor.core.problems import Kind, remind, strike
+from monitor.config import Config, rejections
+from monitor.core.model import ConfigError, DatabaseError, LogEvent, UnavailableError, iso
+from monitor.core.problems import Kind, strike
 from monitor.core.status import Process
 from monitor.dispatch import Dispatcher
+from monitor.housekeeping import EVERY as HOUSEKEEPING_EVERY
+from monitor.housekeeping import Housekeeping
 from monitor.jobs.context import Context
 from monitor.logbook import Logbook
 from monitor.rules import shortest_interval
@@ -37,12 +39,9 @@ from monitor.ticker import Ticker, describe
 
 EARLIEST = datetime(2026, 11, 1, tzinfo=UTC)  # nothing of this program is older
 SECOND = timedelta(seconds=1)
-DAY = timedelta(days=1)
 SUPERVISE_EVERY = timedelta(seconds=5)
-HOUSEKEEPING_EVERY = timedelta(hours=1)
 LONGEST_TICK = timedelta(seconds=5)
 SHORTEST_TICK = timedelta(milliseconds=100)
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOP_WITHIN = timedelta(seconds=15)  # the dispatcher's part is 5, a locked database's 10
 LEAVE_WITHIN = timedelta(seconds=1)
 DNS_THREADS = 64  # asyncio's six would let a dead resolver starve the healthy feeds
@@ -58,14 +57,16 @@ def is_set(at: datetime) -> bool:
     return at >= EARLIEST
 
 
-def serve(config: Config) -> int:
+def serve(config: Config, reload: Callable[[], Config]) -> int:
     """Run the daemon until it is asked to stop; return the exit status.
+
+    *reload* reads the configuration again.
 
     Raises:
         ConfigError: the database cannot be used as configured.
         UnavailableError: it is not there now, or another daemon holds it.
     """
-    return _run(config, Daemon.run)
+    return _run(config, partial(Daemon.run, reload=reload))
 
 
 def serve_once(config: Config) -> int:
@@ -74,7 +75,7 @@ def serve_once(config: Config) -> int:
 
 
 def _run(config: Config, life: Callable[["Daemon"], Awaitable[int]]) -> int:
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until it can be answered: by default it kills
+    signals.ignore_until_heeded()
     with closing(connect(config.database)) as database, instance(database):
         migrate.migrate(database)
         daemon = Daemon(config, database)
@@ -86,44 +87,59 @@ async def _awaited(life: Awaitable[int]) -> int:
 
 
 class Daemon:
-    """One run of the service on one configuration."""
+    """One run of the service; of several configurations, one after the other."""
 
     def __init__(self, config: Config, database: Database) -> None:
         self.config = config
         self.database = database
         self.id = uuid4().hex
-        self.began = self.looked_at_file = time.monotonic()
+        self.began = time.monotonic()
         self.notify = systemd.Notifier.from_environ(os.environ)
         self.set_back = timedelta()  # by how much the wall clock was, until that is seen to
-        self.stopping: asyncio.Event
+        self.stopping = False
+        self.reloading_since: float | None = None  # by the monotonic clock
+        self.turn: asyncio.Event  # set: stop, or begin anew
         self.ticker: Ticker
         self.ctx: Context
         self.dispatcher: Dispatcher
         self.logbook: Logbook
 
-    async def run(self) -> int:
-        """Serve until a signal asks to stop.
-
-        Raises:
-            DatabaseError: the database is of no use any more, and will not be by itself.
-        """
-        async with AsyncExitStack() as stack:
-            await _until_the_clock_is_set()
-            await self._open(stack)
-            self._listen()
-            self._add_ticks()
-            self.ticker.start()
-            self._tell("daemon.ready", took_s=self._age_s())
-            self.notify.ready()
-            await self._supervise()
-            began = time.monotonic()
-            await self._wind_down()
-        took_s = round(time.monotonic() - began, 1)
-        self._tell("daemon.stopped", took_s=took_s, uptime_s=self._age_s())
+    async def run(self, reload: Callable[[], Config]) -> int:
+        """Serve until a signal asks to stop. Raises as ``serve`` does."""
+        await _until_the_clock_is_set()
+        self._begin()
+        self._listen(reload)
+        while not self.stopping:
+            self.turn.clear()
+            await self._serve()
         _leave_soon()
         if self.dispatcher.outage.lasting is not None:
             raise self.dispatcher.outage.lasting
         return 0
+
+    async def _serve(self) -> None:
+        """Serve on one configuration, until it is time to stop or to take another."""
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            self._add_ticks()
+            self.ticker.start()
+            self._tell_ready()
+            self.notify.ready()
+            await self._supervise()
+            began = time.monotonic()
+            await self._wind_down()
+        if self.stopping:
+            took_s = round(time.monotonic() - began, 1)
+            self._tell("daemon.stopped", took_s=took_s, uptime_s=self._age_s())
+
+    def _tell_ready(self) -> None:
+        if self.reloading_since is None:
+            self._tell("daemon.ready", took_s=self._age_s())
+            return
+        took_s = round(time.monotonic() - self.reloading_since, 1)
+        mode, podcasts = self.config.mode, len(self.ctx.podcasts)
+        self._tell("daemon.reloaded", mode=mode, podcasts=podcasts, took_s=took_s)
+        self.reloading_since = None
 
     async def _wind_down(self) -> None:
         """End what is under way and say the last words, within seconds.
@@ -136,8 +152,9 @@ class Daemon:
                 await self.ticker.stop()
                 await self.dispatcher.wind_down()
                 await self.logbook.write()
-                await self.logbook.tell_status()
-                await self.ctx.write(presence.leave, self.id)
+                if self.stopping:
+                    await self.logbook.tell_status()
+                    await self.ctx.write(presence.leave, self.id)
         except DatabaseError as error:
             self.dispatcher.outage.failed(error)
         except TimeoutError as error:
@@ -152,6 +169,7 @@ class Daemon:
         """
         if not is_set(now()):
             raise UnavailableError(f"the clock says {iso(now())}: set it, and start again")
+        self._begin()
         async with AsyncExitStack() as stack:
             await self._open(stack)
             await self.ctx.write(polls.mark_due, list(self.ctx.podcasts), now())
@@ -170,11 +188,22 @@ class Daemon:
 
     # --- building -------------------------------------------------------------------------
 
-    async def _open(self, stack: AsyncExitStack) -> None:
-        """Build everything, and take the database over."""
+    def _begin(self) -> None:
+        """Get the event loop ready, and say who we are."""
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(DNS_THREADS, "dns"))
-        self.stopping = asyncio.Event()
+        self.turn = asyncio.Event()
+        self._tell(
+            "daemon.started",
+            version=__version__,
+            pid=os.getpid(),
+            database=self.database.kind,
+            mode=self.config.mode,
+            podcasts=len(self.config.podcasts),
+        )
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        """Build everything, and take the database over."""
         self.ticker = Ticker(now=now, monotonic=time.monotonic, tell=_emit, jumped=self._on_jump)
         self.ctx = await open_context(
             stack,
@@ -189,14 +218,6 @@ class Daemon:
         )
         self.dispatcher = Dispatcher(self.ctx)
         self.logbook = Logbook(self.ctx, process=self._process, notify=self.notify, now=now)
-        self._tell(
-            "daemon.started",
-            version=__version__,
-            pid=os.getpid(),
-            database=self.database.kind,
-            mode=self.config.mode,
-            podcasts=len(self.ctx.podcasts),
-        )
         self.logbook.ours = await self.ctx.write(_take_over, self.ctx, self.id)
 
     def _add_ticks(self) -> None:
@@ -207,7 +228,7 @@ class Daemon:
         self._every(tick, "track", self.dispatcher.start_looks)
         self._every(LONGEST_TICK, "log", self.logbook.write)
         self._every(self.config.log.status_every, "status", self.logbook.tell_status)
-        self._every(HOUSEKEEPING_EVERY, "housekeeping", self.keep_house)
+        self._every(HOUSEKEEPING_EVERY, "housekeeping", Housekeeping(self.ctx, time.monotonic))
         if self.database.kind != "sqlite":
             self._every(presence.RENEW_EVERY, "presence", self.stay_present)
 
@@ -221,7 +242,7 @@ class Daemon:
                 await work()
             except DatabaseError as error:
                 self.dispatcher.outage.failed(error)
-                if error.lasting and not self.stopping.is_set():
+                if error.lasting and not self.stopping:
                     self._stop(reason=error.reason)
             else:
                 self.dispatcher.outage.worked()
@@ -230,36 +251,48 @@ class Daemon:
 
     # --- signals and the watchdog ---------------------------------------------------------
 
-    def _listen(self) -> None:
-        """Heed signals. To stop, Python's own handlers: asyncio's wait for a loop that may hang."""
-        loop = asyncio.get_running_loop()
-        for number in STOP_SIGNALS:
-            signal.signal(number, lambda number, _: self._on_stop(loop, number))
-        loop.add_signal_handler(signal.SIGUSR1, self.ticker.wake, "status")
-
-    def _on_stop(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
-        """Begin to stop. A second signal is the kernel's: it ends the process at once."""
-        for each in STOP_SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
-        name = signal.Signals(number).name
-        loop.call_soon_threadsafe(lambda: self._stop(signal=name))
+    def _listen(self, reload: Callable[[], Config]) -> None:
+        signals.heed(
+            asyncio.get_running_loop(),
+            stop=lambda name: self._stop(signal=name),
+            reload=lambda: self._reload(reload),
+            status=lambda: self.ticker.wake("status"),
+            on_terminal=sys.stderr.isatty(),
+        )
 
     def _stop(self, **why: str) -> None:
         self._tell("daemon.stopping", **why)
         self.notify.stopping()
-        self.stopping.set()
+        self.stopping = True
+        self.turn.set()
+
+    def _reload(self, reload: Callable[[], Config]) -> None:
+        """Read the configuration again, and begin anew with it; keep the old one if it is wrong."""
+        try:
+            config = reload()
+            if config.database != self.config.database:
+                raise ConfigError("another database takes a restart of the daemon")  # noqa: TRY301
+        except ConfigError as error:
+            for told in rejections(error):
+                _emit(told)
+            return
+        self.notify.reloading(time.monotonic_ns() // 1000)
+        log.setup(config.log.format, sys.stderr, environ=os.environ, level=config.log.level)
+        self.config = config
+        self.reloading_since = time.monotonic()
+        self.turn.set()
 
     async def _supervise(self) -> None:
-        """Watch over the ticks until it is time to stop; feed the watchdog while all is well."""
+        """Watch over the ticks until the turn comes; feed the watchdog while all is well."""
         watchdog = systemd.watchdog_interval(os.environ, os.getpid())
         every = min(SUPERVISE_EVERY, watchdog or SUPERVISE_EVERY)
-        while not self.stopping.is_set():
+        while not self.turn.is_set():
             if not self.ticker.supervise():
                 self.notify.watchdog()
             await self._see_to_the_clock()
             with suppress(TimeoutError):
                 async with asyncio.timeout(every.total_seconds()):
-                    await self.stopping.wait()
+                    await self.turn.wait()
 
     def _on_jump(self, by: timedelta) -> None:
         """The wall clock jumped. Set forward, it needs only to be told."""
@@ -277,19 +310,11 @@ class Daemon:
             for name in ("poll", "deliver", "track", "log"):
                 self.ticker.wake(name)
 
-    # --- housekeeping ---------------------------------------------------------------------
+    # --- being known ----------------------------------------------------------------------
 
     async def stay_present(self) -> None:
         """Tell the other daemons of this database that this one lives, and who writes the log."""
         self.logbook.ours = await self.ctx.write(_be_present, self.ctx, self.id)
-
-    async def keep_house(self) -> None:
-        """Remind of what still stands; once a day, see that the file is still what was written."""
-        await self.ctx.write(_remind, now())
-        if time.monotonic() - self.looked_at_file >= DAY.total_seconds():
-            self.looked_at_file = time.monotonic()
-            check = partial(integrity.require_sound, self.database)
-            await asyncio.get_running_loop().run_in_executor(self.ctx.database_thread, check)
 
     def _process(self) -> Process:
         return Process(__version__, self.config.mode, os.getpid(), self._age_s())
@@ -343,8 +368,3 @@ def _be_present(conn: Connection, ctx: Context, me: str) -> bool:
     name = f"pid {os.getpid()} on {socket.gethostname()}"
     polls.keep(conn, ctx.podcasts)
     return presence.renew(conn, me, name, list(ctx.podcasts), now())
-
-
-def _remind(conn: Connection, at: datetime) -> None:
-    updates = [remind(problem, now=at) for problem in events.problems(conn)]
-    events.write_problems(conn, [update for update in updates if update.events], at)

@@ -322,7 +322,7 @@ async def test_the_watchdog_is_fed_no_more_once_a_tick_is_stuck(service, systemd
     monkeypatch.setenv("WATCHDOG_USEC", "20000")
     daemon = Daemon(load(service.config, {}), database=None)
     daemon.notify = Notifier(systemd.getsockname())
-    daemon.stopping = asyncio.Event()
+    daemon.turn = asyncio.Event()
     daemon.ticker = Ticker(now=wall, monotonic=monotonic, tell=told.append, jumped=daemon._on_jump)
     daemon.ticker.every(timedelta(seconds=5), "log", asyncio.Event().wait)
     supervising = asyncio.create_task(daemon._supervise())
@@ -341,7 +341,7 @@ async def test_the_watchdog_is_fed_no_more_once_a_tick_is_stuck(service, systemd
     monkeypatch.setattr(daemon.ticker, "supervise", counted)
     await until(lambda: looks >= 3)
     assert heard(systemd) == []
-    daemon.stopping.set()
+    daemon.turn.set()
     await supervising
     assert told[0].fields["tick"] == "log"
 

@@ -26,10 +26,11 @@ def _analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @needs_systemd
-def test_systemd_finds_nothing_wrong_with_it(tmp_path: Path) -> None:
-    command = re.compile(r"^(ExecStart=)\S+", re.MULTILINE)  # not installed where tests run
-    unit = tmp_path / UNIT.name
-    unit.write_text(command.sub(rf"\g<1>{shutil.which('true')}", UNIT.read_text()))
+@pytest.mark.parametrize("file", [UNIT, UNIT.with_name("tell-me@.service")], ids=lambda f: f.name)
+def test_systemd_finds_nothing_wrong_with_it(file: Path, tmp_path: Path) -> None:
+    command = re.compile(r"^(Exec\w+=)\S+", re.MULTILINE)  # not installed where tests run
+    unit = tmp_path / file.name
+    unit.write_text(command.sub(rf"\g<1>{shutil.which('true')}", file.read_text()))
 
     verdict = _analyze("verify", str(unit))
 
@@ -58,6 +59,7 @@ def test_every_setting_says_why_it_is_there() -> None:
     "setting",
     [
         "Type=notify",
+        "ExecReload=/bin/kill -HUP $MAINPID",
         "Restart=on-failure",
         "RestartPreventExitStatus=2",
         "StartLimitIntervalSec=0",

@@ -4,7 +4,7 @@
 handed it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,7 +13,7 @@ from monitor import __version__
 from monitor.config import mistakes, sources
 from monitor.config.gathered import Mistake
 from monitor.config.settings import Config, PodcastConfig, Range
-from monitor.core.model import ConfigError
+from monitor.core.model import ConfigError, LogEvent
 
 __all__ = [
     "Config",
@@ -22,6 +22,7 @@ __all__ = [
     "PodcastConfig",
     "Range",
     "load",
+    "rejections",
     "user_agent",
 ]
 
@@ -55,6 +56,14 @@ def load(path: Path | None, environ: Mapping[str, str], cwd: Path | None = None)
     if config is None or found.mistakes:
         raise ConfigRejectedError(tuple(found.mistakes))
     return config
+
+
+def rejections(error: ConfigError) -> Iterator[LogEvent]:
+    """Yield what a running daemon says of a configuration that it does not take, a line a mistake."""
+    whole = Mistake("", "", str(error))
+    for mistake in getattr(error, "mistakes", (whole,)):
+        told = {"file": mistake.origin or None, "key": mistake.key or None, "reason": mistake.what}
+        yield LogEvent("config.rejected", level="error", fields=told)
 
 
 def user_agent(config: Config) -> str:

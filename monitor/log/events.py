@@ -25,7 +25,10 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
             "The daemon has read its configuration; `database` is its kind, never its address.",
         ),
         "daemon.ready": _kind("took_s", "The database is checked and the ticks run."),
-        "daemon.reloaded": _kind("", "A SIGHUP was heeded: the configuration was read again."),
+        "daemon.reloaded": _kind(
+            "mode podcasts took_s",
+            "A SIGHUP was heeded: the configuration was read again, and is in force.",
+        ),
         "daemon.stopping": _kind(
             "signal reason",
             "A signal asked the daemon to stop, or its database is of no use any more.",

@@ -63,7 +63,7 @@ def setup(
     """
     journal = _is_journal(stream, environ)
     chosen = _fitting(stream, journal=journal) if form == "auto" else form
-    handler = _Lines(stream)
+    handler = next((ours for ours in _ours() if ours.stream is stream), None) or _Lines(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_adopt],
@@ -114,13 +114,14 @@ class _Lines(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self.taken = True  # whether the last record was
-        self._stream = Stream(stream)
+        self.stream = stream
+        self._out = Stream(stream)
         self._mute_since: float | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         taken = True
         try:
-            taken = self._stream.write(self.format(record))
+            taken = self._out.write(self.format(record))
         except Exception:  # noqa: BLE001 - a fault of ours; logging has a way to tell it
             self.handleError(record)
         if not taken:
