@@ -1,40 +1,71 @@
-"""What is seen to every hour: problems that still stand, and the database's own health."""
+"""What is seen to every hour: problems that still stand; every day: silent feeds, the database."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import Connection
 
-from monitor.adapters.store import events, integrity
-from monitor.core.problems import remind
+from monitor.adapters.store import arrivals, events, integrity
+from monitor.core.problems import Kind, ProblemUpdate, remind, strike
+from monitor.core.silence import LEAST, Silence, silence
 from monitor.jobs.context import Context
 
 EVERY = timedelta(hours=1)
-LOOK_AT_FILE_EVERY = timedelta(days=1)
+DAY_S = timedelta(days=1).total_seconds()
+AT_ONCE = 50  # feeds whose past is read in one transaction: what is due meanwhile waits for it
 
 
 class Housekeeping:
-    """Reminds of what stands; once a day, sees that the file is still what was written."""
+    """Called every hour, and at the start."""
 
     def __init__(self, ctx: Context, monotonic: Callable[[], float]) -> None:
         self._ctx = ctx
         self._monotonic = monotonic
         self._looked_at_file = monotonic()
+        self._listened = -DAY_S
 
     async def __call__(self) -> None:
         await self._ctx.write(_remind, self._ctx.now())
-        await self._look_at_file()
+        if self._monotonic() - self._listened >= DAY_S:
+            await self._listen()
+            self._listened = self._monotonic()
+        if self._monotonic() - self._looked_at_file >= DAY_S:
+            self._looked_at_file = self._monotonic()
+            check = partial(integrity.require_sound, self._ctx.database)
+            await asyncio.get_running_loop().run_in_executor(self._ctx.database_thread, check)
 
-    async def _look_at_file(self) -> None:
-        if self._monotonic() - self._looked_at_file < LOOK_AT_FILE_EVERY.total_seconds():
-            return
-        self._looked_at_file = self._monotonic()
-        check = partial(integrity.require_sound, self._ctx.database)
-        await asyncio.get_running_loop().run_in_executor(self._ctx.database_thread, check)
+    async def _listen(self) -> None:
+        """Find the feeds that have been silent for too long."""
+        now = self._ctx.now()
+        names = [*self._ctx.podcasts]
+        quiet = await self._ctx.read(arrivals.without_news_since, names, now - LEAST)
+        for start in range(0, len(quiet), AT_ONCE):
+            await self._ctx.write(_tell_of_silence, quiet[start : start + AT_ONCE], now)
 
 
 def _remind(conn: Connection, at: datetime) -> None:
     updates = [remind(problem, now=at) for problem in events.problems(conn)]
     events.write_problems(conn, [update for update in updates if update.events], at)
+
+
+def _tell_of_silence(conn: Connection, podcasts: Sequence[str], now: datetime) -> None:
+    """Open a problem for each of these feeds that has been silent for too long."""
+    for podcast in podcasts:
+        silent = silence([*arrivals.arrivals(conn, podcast)], now)
+        before = events.problem(conn, Kind.FEED_SILENT, podcast)
+        if silent is not None and before is None:
+            events.write_problems(conn, [_opened(podcast, silent, now)], now)
+
+
+def _opened(podcast: str, silent: Silence, now: datetime) -> ProblemUpdate:
+    return strike(
+        None,
+        Kind.FEED_SILENT,
+        reason=silent.reason,
+        now=now,
+        podcast=podcast,
+        since=silent.since,
+        detail=str(silent.limit),
+    )

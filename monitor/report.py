@@ -197,6 +197,7 @@ ADVICE = {
     Kind.DATABASE: "nothing is done meanwhile, and nothing lost; its line in the log says why",
     Kind.CLOCK: "nothing is done by a clock that was never set: set it",
     Kind.FEED_FAILING: "it is polled on, more and more rarely; `podcast-monitor check` asks it now",
+    Kind.FEED_SILENT: "its line in the log says what is usual; look at the show, or take it out",
     Kind.STENOBIRD_FAILING: "requests wait and go on by themselves; see `podcast-monitor check`",
     Kind.STENOBIRD_FROZEN: "nothing is POSTed: mend stenobird.token, or the account there",
     Kind.REQUEST_REFUSED: "tried again now and then; see `explain`, then `skip` or wait",

@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from monitor.core.model import LogEvent, iso
-
-REMIND_AFTER = timedelta(days=1)
+from monitor.core.model import LogEvent, Scalar, iso
 
 
 class Kind(StrEnum):
     DATABASE = "database"  # it cannot be used: told, but not committed
     CLOCK = "clock"  # it was never set; likewise
     FEED_FAILING = "feed_failing"
+    FEED_SILENT = "feed_silent"  # it answers, and has brought nothing new for too long
     STENOBIRD_FAILING = "stenobird_failing"
     STENOBIRD_FROZEN = "stenobird_frozen"  # 401, 402, 403: nothing is POSTed until it is solved
     REQUEST_REFUSED = "request_refused"  # an answer to a POST that nobody foresaw
@@ -33,6 +32,8 @@ PATIENCE: dict[Kind, tuple[int, timedelta]] = {
     Kind.REQUEST_FAILING: (3, timedelta(hours=1)),
     Kind.REQUEST_UNLISTED: (3, timedelta(days=3)),  # it may take its time, but not for ever
 }
+REMIND_AFTER = timedelta(days=1)
+REMIND_OF_SILENCE_AFTER = timedelta(days=30)  # nothing is broken, and shows do end
 GONE = "http_410"  # looked at weekly from now on: the third strike would come two weeks late
 
 
@@ -67,9 +68,14 @@ def strike(
     now: datetime,
     podcast: str | None = None,
     guid: str | None = None,
+    since: datetime | None = None,
+    detail: str | None = None,
 ) -> ProblemUpdate:
-    """Count one more failure; open the problem, or remind of it, where it is time."""
-    problem = before or Problem(kind, podcast, guid, reason, since=now, strikes=0)
+    """Count one more failure; open the problem, or remind of it, where it is time.
+
+    *since* is when it began, if that was before *now*; *detail* explains it where it is opened.
+    """
+    problem = before or Problem(kind, podcast, guid, reason, since=since or now, strikes=0)
     problem = replace(problem, reason=reason, strikes=problem.strikes + 1)
     enough, long_enough = AT_ONCE if reason == GONE else PATIENCE.get(kind, AT_ONCE)
     if problem.opened_at is not None:
@@ -77,16 +83,18 @@ def strike(
     if problem.strikes < enough or now - problem.since < long_enough:
         return ProblemUpdate(kind, podcast, guid, problem)
     problem = replace(problem, opened_at=now, reminded_at=now)
-    told = _event("problem.opened", problem, {"failures": problem.strikes})
+    told = _event("problem.opened", problem, failures=problem.strikes, detail=detail)
     return ProblemUpdate(kind, podcast, guid, problem, (told,))
 
 
 def remind(problem: Problem, *, now: datetime) -> ProblemUpdate:
-    """Say again that an open problem stands, if a day has passed since it was last said."""
+    """Say again that an open problem stands, if it is long enough since that was last said."""
     told: tuple[LogEvent, ...] = ()
-    if problem.reminded_at is not None and now - problem.reminded_at >= REMIND_AFTER:
+    silent = problem.kind is Kind.FEED_SILENT
+    wait = REMIND_OF_SILENCE_AFTER if silent else REMIND_AFTER
+    if problem.reminded_at is not None and now - problem.reminded_at >= wait:
         problem = replace(problem, reminded_at=now)
-        told = (_event("problem.reminded", problem, {}),)
+        told = (_event("problem.reminded", problem),)
     return ProblemUpdate(problem.kind, problem.podcast, problem.guid, problem, told)
 
 
@@ -108,11 +116,11 @@ def recover(before: Problem | None, *, now: datetime) -> ProblemUpdate | None:
     return ProblemUpdate(before.kind, before.podcast, before.guid, None, told)
 
 
-def _event(name: str, problem: Problem, extra: dict[str, int]) -> LogEvent:
+def _event(name: str, problem: Problem, **extra: Scalar) -> LogEvent:
     fields = {
         "problem": problem.kind.value,
         "reason": problem.reason,
         "since": iso(problem.since),
-        **extra,
+        **{key: value for key, value in extra.items() if value is not None},
     }
     return LogEvent(name, problem.podcast, problem.guid, "warning", fields)

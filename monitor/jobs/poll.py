@@ -181,17 +181,19 @@ async def _commit(ctx: Context, before: Feed, plan: PollPlan) -> bool:
     """Write the plan: with others', if it says nothing new; return whether it was still ours."""
     if before.reason is None and reconcile.is_quiet(plan):
         return await ctx.outcomes.commit(plan)
-    problem = await ctx.read(events.problem, Kind.FEED_FAILING, before.podcast)
+    failing = await ctx.read(events.problem, Kind.FEED_FAILING, before.podcast)
+    silent = await ctx.read(events.problem, Kind.FEED_SILENT, before.podcast)
     now = ctx.now()
-    return await ctx.write(polls.commit_poll, plan, _health(plan, problem, now), now=now)
+    news = problems.recover(silent, now=now) if plan.new else None
+    return await ctx.write(polls.commit_poll, plan, _health(plan, failing, now), news, now=now)
 
 
-def _health(plan: PollPlan, problem: Problem | None, now: datetime) -> ProblemUpdate | None:
+def _health(plan: PollPlan, failing: Problem | None, now: datetime) -> ProblemUpdate | None:
     feed = plan.feed
     if feed.reason is None:
-        return problems.recover(problem, now=now)
+        return problems.recover(failing, now=now)
     return problems.strike(
-        problem, Kind.FEED_FAILING, reason=feed.reason, now=now, podcast=feed.podcast
+        failing, Kind.FEED_FAILING, reason=feed.reason, now=now, podcast=feed.podcast
     )
 
 

@@ -197,9 +197,9 @@ def _write_edition(conn: Connection, plan: PollPlan) -> None:
 
 
 def commit_poll(
-    conn: Connection, plan: PollPlan, problem: ProblemUpdate | None, *, now: datetime
+    conn: Connection, plan: PollPlan, *problems: ProblemUpdate | None, now: datetime
 ) -> bool:
-    """Write a whole plan. False, and nothing written: the lease is no longer ours."""
+    """Write a whole plan, and what it means for *problems*. False, and nothing written: the lease is no longer ours."""
     feed = plan.feed
     written = conn.execute(
         sa.update(schema.podcasts)
@@ -216,7 +216,7 @@ def commit_poll(
     catalogue.set_present(conn, plan.vanished, present=False)
     catalogue.set_present(conn, plan.returned, present=True)
     events.append(conn, plan.events, now)
-    events.write_problems(conn, [problem], now)
+    events.write_problems(conn, problems, now)
     return True
 
 
