@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from monitor.adapters.evidence import Evidence
 from monitor.adapters.http import Http
+from monitor.adapters.reach import reaches
 from monitor.adapters.sandbox import Sandbox
 from monitor.adapters.stenobird import Stenobird
 from monitor.adapters.store.database import Database
@@ -15,6 +17,7 @@ from monitor.config import Config, user_agent
 from monitor.core.model import LogEvent
 from monitor.jobs.context import Context
 from monitor.jobs.outcomes import Outcomes
+from monitor.jobs.uplink import Uplink
 from monitor.rules import limits, podcasts
 
 PARSERS = 4  # threads: one new item need not wait for a back catalogue to be read
@@ -71,6 +74,16 @@ async def open_context(
         emit=emit,
         wake=wake,
         outcomes=Outcomes(database, database_thread),
+        uplink=_uplink(config),
+    )
+
+
+def _uplink(config: Config) -> Uplink:
+    """Return what knows of our own outages. Behind a proxy that cannot be told: it answers for all."""
+    network = config.network
+    urls = [config.stenobird.base_url, *(podcast.feed for podcast in config.podcasts)]
+    return Uplink(
+        () if network.proxy else urls, partial(reaches, allow_private=network.allow_private)
     )
 
 

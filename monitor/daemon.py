@@ -32,6 +32,7 @@ from monitor.core.status import Process
 from monitor.dispatch import Dispatcher
 from monitor.housekeeping import EVERY as HOUSEKEEPING_EVERY
 from monitor.housekeeping import Housekeeping
+from monitor.jobs import offline
 from monitor.jobs.context import Context
 from monitor.logbook import Logbook
 from monitor.rules import shortest_interval
@@ -226,6 +227,7 @@ class Daemon:
         self._every(tick, "poll", self.dispatcher.start_polls)
         self._every(tick, "deliver", self.dispatcher.start_deliveries)
         self._every(tick, "track", self.dispatcher.start_looks)
+        self._every(LONGEST_TICK, "uplink", partial(offline.watch, self.ctx))
         self._every(LONGEST_TICK, "log", self.logbook.write)
         self._every(self.config.log.status_every, "status", self.logbook.tell_status)
         self._every(HOUSEKEEPING_EVERY, "housekeeping", Housekeeping(self.ctx, time.monotonic))

@@ -94,7 +94,7 @@ class Dispatcher:
         self, kind: str, unit: Callable[..., list[T]], due_by: datetime | None, **kwargs: object
     ) -> list[T]:
         await self._pay(kind)
-        if not self._has_room(kind):
+        if self.ctx.uplink.is_down or not self._has_room(kind):
             return []
         now, token = self.ctx.now(), self.ctx.token()
         try:

@@ -196,6 +196,7 @@ def outcome(verb: str, before: EpisodeRow, after: EpisodeRow, *, moved: bool) ->
 ADVICE = {
     Kind.DATABASE: "nothing is done meanwhile, and nothing lost; its line in the log says why",
     Kind.CLOCK: "nothing is done by a clock that was never set: set it",
+    Kind.OFFLINE: "nothing is counted against anybody; all goes on when this machine is back",
     Kind.FEED_FAILING: "it is polled on, more and more rarely; `podcast-monitor check` asks it now",
     Kind.FEED_SILENT: "its line in the log says what is usual; look at the show, or take it out",
     Kind.STENOBIRD_FAILING: "requests wait and go on by themselves; see `podcast-monitor check`",

@@ -36,8 +36,10 @@ from monitor.demo.publisher import Item, Publisher, new_item
 from monitor.demo.server import World, serve_in_thread
 from monitor.demo.stenobird import Dialect, Replica
 from monitor.dispatch import Dispatcher
+from monitor.jobs import offline
 from monitor.jobs.context import Context, Limits, Podcast
 from monitor.jobs.outcomes import Outcomes
+from monitor.jobs.uplink import Uplink
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 SLUG = "latent-space-ai-engineer"
@@ -152,6 +154,7 @@ class Life:
         self.step = STEP
         self.limits = LIMITS
         self.changes: dict[str, Any] = {}  # of the request rules
+        self.elsewhere: tuple[str, ...] = ()  # other hosts, by which an outage of ours is told
         self.tokens = map(str, count())  # over crashes, too
         self.polled: list[Mapping[str, Any]] = []
 
@@ -226,6 +229,7 @@ class Life:
                 ):
                     await start()
                     await _finish(dispatcher)
+                await offline.watch(dispatcher.ctx)
                 if settled and self.is_settled(database):
                     return
                 self.clock.turn(self.step)
@@ -251,12 +255,17 @@ class Life:
             emit=self._tell,
             wake=lambda _: None,
             outcomes=Outcomes(database, database_thread),
+            uplink=Uplink((self.base_url, *self.elsewhere), self.reaches),
         )
 
     def _tell(self, event: LogEvent, _at: datetime) -> None:
         """Keep the lines of the polls; no job may fail without an outcome of its own."""
         assert event.name == "feed.polled", event
         self.polled.append(event.fields)
+
+    async def reaches(self, url: str) -> bool:
+        """Return whether another host, *url*, takes connections."""
+        raise AssertionError(f"nothing leads to {url}")
 
     # --- what became of it ----------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from monitor.demo import ManualClock
 from monitor.dispatch import Dispatcher
 from monitor.jobs.context import Context, Podcast
 from monitor.jobs.outcomes import Outcomes
+from monitor.jobs.uplink import Uplink
 from tests.adapters.server import FarEnd, far_end, reply
 from tests.living import LIMITS, POLLING, REQUESTS, START
 
@@ -148,6 +149,7 @@ async def world(tmp_path: Path, count: int, patience: timedelta | None) -> Async
             emit=lambda event, _: lines.append(dict(event.fields)),
             wake=lambda _: None,
             outcomes=Outcomes(database, thread),
+            uplink=Uplink((), reaches=None),
         )
         configured = [(p.name, p.feed, p.slug) for p in ctx.podcasts.values()]
         database.write(polls.configure, configured, clock())

@@ -43,7 +43,7 @@ class Stenobird:
     ) -> None:
         self._http = http
         self._readers = readers
-        self._base_url = base_url
+        self.base_url = base_url
         self._origin = origin(base_url)
         self._token = {"Authorization": f"Bearer {token}"} if token else {}
 
@@ -51,14 +51,14 @@ class Stenobird:
         self, podcast: str, slug: str, *, now: datetime
     ) -> Resource | NotListed | LookupFailed:
         """Return what is published under a slug: from JSON, or, where that says no state, Markdown."""
-        url = resource_url(base_url=self._base_url, podcast=podcast, slug=slug)
+        url = resource_url(base_url=self.base_url, podcast=podcast, slug=slug)
         answer = await self._get(url, "application/json")
         read = await self._read(answer, read_json, now)
         if isinstance(read, NotListed) or (isinstance(read, Resource) and read.state is not None):
             return read
         if isinstance(answer, Failed) or answer.http != 200:
             return read
-        url = markdown_url(base_url=self._base_url, podcast=podcast, slug=slug)
+        url = markdown_url(base_url=self.base_url, podcast=podcast, slug=slug)
         page = await self._get(url, "text/markdown, text/plain")
         fallback = await self._read(page, read_markdown, now)
         if isinstance(fallback, Resource) and fallback.state is not None:
@@ -72,7 +72,7 @@ class Stenobird:
         Raises:
             NoTurnError: it did not come in time.
         """
-        return self._http.turn(self._base_url)
+        return self._http.turn(self.base_url)
 
     async def post(self, url: str, *, key: str, now: datetime) -> PostOutcome:
         """POST a request, with an empty body, in a ``turn``.

@@ -14,6 +14,7 @@ from monitor.core.model import LogEvent, Scalar, iso
 class Kind(StrEnum):
     DATABASE = "database"  # it cannot be used: told, but not committed
     CLOCK = "clock"  # it was never set; likewise
+    OFFLINE = "offline"  # nobody can be reached: it is our own connection
     FEED_FAILING = "feed_failing"
     FEED_SILENT = "feed_silent"  # it answers, and has brought nothing new for too long
     STENOBIRD_FAILING = "stenobird_failing"
@@ -27,6 +28,7 @@ class Kind(StrEnum):
 
 AT_ONCE = (1, timedelta())
 PATIENCE: dict[Kind, tuple[int, timedelta]] = {
+    Kind.OFFLINE: (1, timedelta(minutes=2)),
     Kind.FEED_FAILING: (3, timedelta(minutes=10)),
     Kind.STENOBIRD_FAILING: (3, timedelta(minutes=10)),
     Kind.REQUEST_FAILING: (3, timedelta(hours=1)),

@@ -19,6 +19,7 @@ from monitor.core.model import LogEvent
 from monitor.core.rules import PollRules, RequestRules
 from monitor.core.schedule import Bounds
 from monitor.jobs.outcomes import Outcomes
+from monitor.jobs.uplink import Uplink
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,6 +65,7 @@ class Context:
     emit: Callable[[LogEvent, datetime], object]
     wake: Callable[[str], None]  # a tick, by name: there is work for it
     outcomes: Outcomes
+    uplink: Uplink
 
     async def write(
         self, unit: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs

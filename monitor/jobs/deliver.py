@@ -29,7 +29,7 @@ from monitor.core.problems import Kind
 from monitor.core.rules import RequestRules
 from monitor.jobs import complaints
 from monitor.jobs.context import Context
-from monitor.jobs.look import health, look_up
+from monitor.jobs.look import health, is_our_outage, look_up
 from monitor.jobs.rest import rest_if_asked
 
 
@@ -46,6 +46,9 @@ async def deliver_request(ctx: Context, work: Work) -> bool:
         await ctx.write(store.settle, work, moves.hold_for_shadow(work), None, now=ctx.now())
         return True
     lookup = await look_up(ctx, work.episode)
+    if await is_our_outage(ctx, lookup):
+        await ctx.write(store.settle, work, None, None, now=ctx.now())
+        return False
     observation = await _observe(ctx, work, lookup, rules)
     decision = delivery.before_post(work, lookup, now=ctx.now(), jitter=ctx.chance(), rules=rules)
     if isinstance(decision, Post) and rules.shadow:  # what was sent in live mode had no effect

@@ -43,6 +43,13 @@ async def look_up(ctx: Context, episode: Episode) -> Lookup:
     return NotListed("slug_unproved", f"{unproved} shows nothing that is this episode's alone")
 
 
+async def is_our_outage(ctx: Context, lookup: Lookup) -> bool:
+    """Return whether Stenobird could not be asked because nobody can be."""
+    if not isinstance(lookup, LookupFailed):
+        return False
+    return await ctx.uplink.is_to_blame(ctx.stenobird.base_url, lookup.reason, ctx.now())
+
+
 def health(conn: Connection, ctx: Context, lookup: Lookup) -> ProblemUpdate | None:
     """Return what a look says of Stenobird itself."""
     problem = events.problem(conn, Kind.STENOBIRD_FAILING)

@@ -54,6 +54,12 @@ async def poll_feed(ctx: Context, feed: Feed) -> bool:
     if isinstance(visit.outcome, FetchFailed) and visit.outcome.reason == NO_TURN:
         await ctx.write(polls.put_back, [feed])
         return True  # its origin was too busy to be asked: nothing is known, and nothing failed
+    if await _is_our_outage(ctx, feed, visit.outcome):
+        again = ctx.now() + ctx.podcasts[feed.podcast].polling.poll.min
+        await ctx.write(polls.put_back, [feed], again)
+        ctx.uplink.missed.add(feed.podcast)
+        ctx.emit(_missed(feed, again), ctx.now())
+        return False
     visit = await _record(ctx, feed, visit)
     if visit is None:
         return False  # it took longer than the lease: another daemon polls this feed
@@ -65,6 +71,13 @@ async def poll_feed(ctx: Context, feed: Feed) -> bool:
     if any(episode.status is Status.PENDING for episode in plan.new):
         ctx.wake("deliver")
     return plan.feed.failures == 0
+
+
+async def _is_our_outage(ctx: Context, feed: Feed, outcome: FetchOutcome) -> bool:
+    if not isinstance(outcome, FetchFailed):
+        return False
+    asked = feed.adopted or feed.url
+    return await ctx.uplink.is_to_blame(asked, outcome.reason, ctx.now())
 
 
 async def _visit(ctx: Context, feed: Feed, *, head: bool) -> Visit | None:
@@ -220,6 +233,16 @@ def _line(visit: Visit, took_s: float) -> LogEvent:
             "next_poll_at": iso(feed.next_poll_at),
             "took_ms": round(took_s * 1000),
         },
+    )
+
+
+def _missed(feed: Feed, again: datetime) -> LogEvent:
+    """Return the line of a poll that reached nobody, and counts for nothing."""
+    return LogEvent(
+        "feed.polled",
+        feed.podcast,
+        level="warning",
+        fields={"outcome": "offline", "failures": feed.failures, "next_poll_at": iso(again)},
     )
 
 

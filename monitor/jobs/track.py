@@ -11,7 +11,7 @@ from monitor.core.problems import Kind, ProblemUpdate
 from monitor.core.tracking import Look
 from monitor.jobs import complaints
 from monitor.jobs.context import Context
-from monitor.jobs.look import health, look_up
+from monitor.jobs.look import health, is_our_outage, look_up
 from monitor.jobs.rest import rest_if_asked
 
 
@@ -19,6 +19,9 @@ async def track_episode(ctx: Context, work: Work) -> bool:
     """Look at a leased episode once; return whether Stenobird could be asked."""
     rules = ctx.podcasts[work.episode.podcast].requests
     lookup = await look_up(ctx, work.episode)
+    if await is_our_outage(ctx, lookup):
+        await ctx.write(store.settle, work, None, None, now=ctx.now())
+        return False
     observation = None
     if isinstance(lookup, Found):
         words = await ctx.read(store.known_words)

@@ -40,7 +40,8 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
         "feed.polled": _kind(
             "outcome reason http bytes read items new changed requests failures"
             " last_new_at next_poll_at took_ms",
-            "One poll has ended (`ok`, `not_modified` or `failed`): the canonical line of a poll.",
+            "One poll has ended (`ok`, `not_modified`, `failed`, or `offline`: nobody was reached, by our"
+            " own fault, and nothing counts): the canonical line of a poll.",
         ),
         "feed.moved": _kind(
             "to_host",

@@ -36,6 +36,7 @@ from monitor.core.status import Process
 from monitor.dispatch import Dispatcher
 from monitor.jobs.context import Context, Podcast
 from monitor.jobs.outcomes import Outcomes
+from monitor.jobs.uplink import Uplink
 from monitor.log import emit, render
 from monitor.logbook import Logbook
 from tests.campaigns.checker import check
@@ -318,6 +319,7 @@ class _Life:
             emit=self._emit,
             wake=self.woken.add,
             outcomes=Outcomes(self.database, nobody),
+            uplink=Uplink((), reaches=None),
         )
 
     def _emit(self, event: LogEvent, at: datetime) -> None:

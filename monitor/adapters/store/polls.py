@@ -102,14 +102,15 @@ def lease_feeds(
     return feeds
 
 
-def put_back(conn: Connection, feeds: Sequence[Feed]) -> None:
-    """Give leases back unused. The feeds come due again after their least interval."""
+def put_back(conn: Connection, feeds: Sequence[Feed], at: datetime | None = None) -> None:
+    """Give leases back unused. The feeds come due again *at*, or their least interval after."""
+    due = {} if at is None else {"next_poll_at": at}
     for token in {feed.lease for feed in feeds}:
         ids = [feed.id for feed in feeds if feed.lease == token]
         conn.execute(
             sa.update(schema.podcasts)
             .where(P.id.in_(ids), P.lease == token)
-            .values(lease=None, leased_until=None)
+            .values({"lease": None, "leased_until": None, **due})
         )
 
 
