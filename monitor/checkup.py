@@ -2,27 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
-from typing import Literal
 
 import typer
 
+from monitor import vitals
 from monitor.adapters.address import origin
 from monitor.adapters.fetch import fetch
 from monitor.adapters.http import Http
 from monitor.adapters.sandbox import Sandbox
 from monitor.adapters.stenobird import Stenobird
-from monitor.adapters.store import instance, migrate, reading
-from monitor.adapters.store.database import connect
 from monitor.assembly import open_http, open_stenobird
 from monitor.config import Config
 from monitor.core.model import (
-    ConfigError,
     Document,
     FetchFailed,
     LookupFailed,
-    MonitorError,
     NotModified,
     ParseError,
     Reading,
@@ -30,24 +24,16 @@ from monitor.core.model import (
     Validators,
 )
 from monitor.core.parse import document_of
-from monitor.core.problems import Problem
 from monitor.core.slug import candidates
 from monitor.daemon import now
 from monitor.jobs.context import Podcast
 from monitor.jobs.reading import Reader, read
 from monitor.log.fields import escaped
 from monitor.rules import podcasts
+from monitor.vitals import Finding, Verdict
 
-Verdict = Literal["ok", "problem", "wrong"]
 MOST_ASKED_FOR = 3  # episodes, at Stenobird
 EXIT: dict[Verdict, int] = {"ok": 0, "problem": 1, "wrong": 2}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    verdict: Verdict
-    subject: str
-    text: str
 
 
 def main(config: Config) -> int:
@@ -65,7 +51,7 @@ async def _main(config: Config) -> int:
 
 
 def _subjects(config: Config) -> Iterator[str]:
-    yield from ("configuration", "database", "open problem")
+    yield from ("configuration", *vitals.SUBJECTS)
     for podcast in config.podcasts:
         yield from (_feed_of(podcast.name), _stenobird_of(podcast.name))
 
@@ -81,7 +67,7 @@ def _stenobird_of(podcast: str) -> str:
 async def _findings(config: Config) -> AsyncIterator[Finding]:
     count = len(config.podcasts)
     yield Finding("ok", "configuration", f"{count} podcast{'s' * (count != 1)}, mode {config.mode}")
-    for finding in _database(config):
+    for finding in vitals.findings(config.database, now()):
         yield finding
     async with open_http(config) as http:
         stenobird = open_stenobird(config, http)
@@ -89,27 +75,6 @@ async def _findings(config: Config) -> AsyncIterator[Finding]:
             document = await _document(config, http, podcast)
             yield _feed(podcast, document)
             yield await _stenobird(config, stenobird, podcast, document)
-
-
-def _database(config: Config) -> Iterator[Finding]:
-    try:
-        with closing(connect(config.database, readonly=True)) as database:
-            migrate.require_current(database)
-            snapshot = database.read(reading.snapshot)
-            runs = "a daemon runs on it" if instance.is_held(database) else "no daemon runs on it"
-            yield Finding("ok", "database", f"{snapshot.episodes} episodes; {runs}")
-            yield from map(_problem, database.read(reading.problems))
-    except ConfigError as error:
-        yield Finding("wrong", "database", str(error))
-    except MonitorError as error:
-        yield Finding("problem", "database", str(error))
-
-
-def _problem(problem: Problem) -> Finding:
-    of = problem.guid or problem.podcast or "stenobird"
-    since = f"{problem.since:%Y-%m-%d %H:%M} UTC"
-    text = f"{of}: {problem.kind}, {problem.reason}, since {since}; see `podcast-monitor status`"
-    return Finding("problem", "open problem", text)
 
 
 async def _document(config: Config, http: Http, podcast: Podcast) -> Document | str:

@@ -49,6 +49,7 @@ NO_DAEMON = "no daemon runs on this database: it waits for `podcast-monitor run`
 
 def main() -> None:
     """Run a command; tell what a user can cause in one message."""
+    _open_what_is_closed()
     if isinstance(sys.stdout, TextIOWrapper):  # a title may hold what a terminal's encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -58,6 +59,14 @@ def main() -> None:
         lines = map(escaped, text.split("\n"))  # it may quote a feed
         typer.echo("podcast-monitor: " + "\n".join(lines), err=True)
         sys.exit(code)
+
+
+def _open_what_is_closed() -> None:
+    """Let a stream that the caller closed lead to nowhere, or the database would get its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(nowhere, "r" if number == 0 else "w"))
 
 
 def _explained(error: Exception) -> tuple[str, int]:
@@ -234,13 +243,18 @@ def status(config: ConfigPath = None, as_json: Json = False) -> None:
     with _reading(loaded) as database:
         snapshot = database.read(reading.snapshot)
         problems = database.read(reading.problems)
+        runs = instance.is_held(database)
     at = now()
     colour = report.Terminal().is_coloured
     for event in block(snapshot, Process(__version__, loaded.mode, os.getpid())):
         form: log.Form = "json" if as_json else "console"
         typer.echo(log.render(event, at, form=form, colour=colour))
-    if problems and not as_json:
+    if as_json:
+        return
+    if problems:
         report.Terminal().print(report.problems(problems, at))
+    if not runs:
+        typer.echo("no daemon runs on this database")
 
 
 @app.command()

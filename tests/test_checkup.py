@@ -1,14 +1,17 @@
 """``podcast-monitor check``: a line for each thing that must be right, the exit status the worst."""
 
+import re
 import shutil
+import socket
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
 
 import pytest
 
 from monitor.adapters.store import events
 from monitor.adapters.store.database import connect
+from monitor.adapters.store.instance import instance
 from monitor.core.problems import Kind, strike
 from monitor.demo import html_page, status
 from monitor.demo.server import World, serve_in_thread
@@ -40,6 +43,22 @@ def service(polled, tmp_path):
     polled.far.replica.get_faults.clear()
 
 
+@pytest.fixture
+def postgresql_service(service, postgresql, template):
+    name = postgresql.create(template)
+    service.configure(database=postgresql.address(name))
+    yield service
+    service.end()
+    postgresql.drop(name)
+
+
+@contextmanager
+def instance_held(service):
+    """Hold the database as its daemon, and do nothing."""
+    with closing(connect(f"sqlite:///{service.database}")) as database, instance(database):
+        yield
+
+
 def change(service, before, after):
     text = service.config.read_text()
     assert before in text
@@ -55,15 +74,27 @@ def findings(done):
 
 
 def test_all_is_well(service):
-    before = service.database.read_bytes()
+    service.start().until("feed.polled")
     done = service.call("check")
     assert (done.returncode, done.stderr) == (0, "")
+    room = done_text(done, "database")
+    assert re.fullmatch(r"2 episodes; [\d,]+ MB are free on its disk", room)
     assert findings(done) == {
         "configuration": ("ok", "1 podcast, mode live"),
-        "database": ("ok", "2 episodes; no daemon runs on it"),
+        "database": ("ok", room),
+        "daemon": ("ok", "one runs"),
         "feed show": ("ok", "2 episodes in 2 items"),
         "stenobird show": ("ok", "answers; listed is processed"),
     }
+
+
+def done_text(done, subject):
+    return findings(done)[subject][1]
+
+
+def test_it_changes_nothing(service):
+    before = service.database.read_bytes()
+    assert service.call("check").returncode == 1  # no daemon runs
     assert service.database.read_bytes() == before
 
 
@@ -108,7 +139,8 @@ def test_a_stenobird_that_is_down_is_a_problem(service):
 
 def test_a_slug_under_which_nothing_is_listed_is_asked_about(service):
     change(service, 'stenobird = "latent-space-ai-engineer"', 'stenobird = "mistyped"')
-    done = service.call("check")
+    with instance_held(service):
+        done = service.call("check")
     assert done.returncode == 0  # it may be that all is too new
     assert findings(done)["stenobird show"] == (
         "ok",
@@ -131,12 +163,12 @@ def test_an_open_problem_makes_it_1(service):
     )
 
 
-def test_a_missing_database_is_wrong_and_is_not_created(service):
+def test_a_database_that_is_not_there_yet_is_a_problem_and_is_not_created(service):
     service.database.unlink()
     done = service.call("check")
-    assert done.returncode == 2
+    assert done.returncode == 1
     verdict, text = findings(done)["database"]
-    assert verdict == "wrong"
+    assert verdict == "problem"
     assert "no such file; `podcast-monitor run` creates it" in text
     assert findings(done)["feed show"][0] == "ok"
     assert not service.database.exists()
@@ -165,9 +197,38 @@ def test_a_wrong_configuration_is_2_and_every_mistake_is_told(service):
     assert len(done.stderr.splitlines()) == 2
 
 
-def test_a_running_daemon_is_seen(service):
-    service.start()
-    assert findings(service.call("check"))["database"][1] == "2 episodes; a daemon runs on it"
+def test_that_no_daemon_runs_is_a_problem(service):
+    verdict, text = findings(service.call("check"))["daemon"]
+    assert (verdict, text.partition(":")[0]) == ("problem", "none runs on this database")
+
+
+def test_a_feed_that_the_daemon_should_have_polled_is_a_problem(service):
+    with instance_held(service):
+        assert "overdue" not in findings(service.call("check"))
+        with closing(sqlite3.connect(service.database)) as db, db:
+            db.execute("UPDATE podcasts SET next_poll_at = '2026-11-02 12:00:00.000000'")
+        done = service.call("check")
+    assert done.returncode == 1
+    assert findings(done)["overdue"] == (
+        "problem",
+        "show was due at 2026-11-02 12:00 UTC, and has not been polled",
+    )
+
+
+def test_a_disk_that_is_nearly_full_is_a_problem(service, monkeypatch):
+    usage = shutil.disk_usage(service.directory)._replace(free=99_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    assert findings(service.call("check"))["database"] == (
+        "problem",
+        "2 episodes; 99 MB are free on its disk: make room before it is full",
+    )
+
+
+def test_the_daemons_that_share_a_server_are_named(postgresql_service):
+    assert findings(postgresql_service.call("check"))["daemon"][0] == "problem"
+    daemon = postgresql_service.start()
+    verdict, text = findings(postgresql_service.call("check"))["daemon"]
+    assert (verdict, text) == ("ok", f"pid {daemon.pid} on {socket.gethostname()} runs")
 
 
 def test_a_word_of_stenobirds_reaches_the_terminal_escaped(service):
@@ -175,6 +236,6 @@ def test_a_word_of_stenobirds_reaches_the_terminal_escaped(service):
     path, entry.path = entry.path, ("\x1b]0;owned\x07",)
     done = service.call("check")
     entry.path = path
-    assert done.returncode == 0
+    assert findings(done)["stenobird show"][0] == "ok"
     assert "\x1b" not in done.stdout
     assert "\\u001b]0;owned" in done.stdout

@@ -218,8 +218,9 @@ def test_what_only_reads_leaves_nothing_behind(service):
         return {f.name: (f.read_bytes(), f.stat().st_mtime_ns) for f in files}
 
     before = found()
-    for arguments in (*READING, ["episodes", "--json"], ["check"]):
+    for arguments in (*READING, ["episodes", "--json"]):
         assert service.call(*arguments).returncode == 0
+    assert service.call("check").returncode == 1  # no daemon runs
     assert found() == before
 
 
@@ -439,7 +440,8 @@ def test_status_lists_the_open_problems_with_advice(service):
     block, _, problems = done.stdout.partition("open problem")
     assert re.search(r" ! status\.summary +2 problems · ", block)
     assert block.splitlines()[-1].split()[1] == "status.end"
-    _, first, second = problems.splitlines()
+    _, first, second, last = problems.splitlines()
+    assert last == "no daemon runs on this database"
     assert first.split()[:5] == ["feed_failing", "show", "http_410", "3h", "0m"]
     assert ADVICE[Kind.FEED_FAILING] in first
     assert second.split()[:3] == ["request_stalled", "substack:post:200", "no_change"]

@@ -2,6 +2,8 @@
 
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -181,6 +183,13 @@ def test_a_database_that_does_not_answer_is_one_line_and_1(service):
     assert ended.returncode == 1
     assert "secret" not in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_log_that_leads_nowhere_keeps_nothing_from_working(service):
+    """The number of a closed stream goes to the next file that is opened: to the database."""
+    command = f"{sys.executable} -m monitor --config {service.config} run --once 2>&- <&-"
+    assert subprocess.run(["sh", "-c", command], check=False, timeout=60).returncode == 0
+    assert len(service.json("episodes")) == 1
 
 
 def test_an_environment_that_misspells_a_setting_is_told(service):

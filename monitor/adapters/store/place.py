@@ -34,16 +34,21 @@ def create(path: Path) -> None:
         raise _refused(path, error.strerror) from error
 
 
+class NotThereError(ConfigError):
+    """There is no database yet."""
+
+
 def require(path: Path, access: int) -> None:
     """Refuse a path at which there is no file that this user may use so.
 
     Raises:
+        NotThereError: there is nothing at all.
         ConfigError: as it says.
     """
     try:
         regular = S_ISREG(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError(
+        raise NotThereError(
             f"database {path}: there is no such file; `podcast-monitor run` creates it"
         ) from None
     except OSError as error:

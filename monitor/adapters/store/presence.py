@@ -37,6 +37,12 @@ def leave(conn: Connection, me: str) -> None:
     conn.execute(sa.delete(schema.daemons).where(D.id == me))
 
 
+def names(conn: Connection, now: datetime) -> list[str]:
+    """Return the daemons that live, by the names that people know them by."""
+    query = sa.select(D.name).where(D.until > clock(conn, now)).order_by(D.name)
+    return list(conn.execute(query).scalars())
+
+
 def polled_by_others(conn: Connection, me: str, now: datetime) -> frozenset[str]:
     """Return the names of podcasts that other living daemons have in their configuration."""
     query = sa.select(D.podcasts).where(D.id != me, D.until > clock(conn, now))
