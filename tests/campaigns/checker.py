@@ -37,6 +37,7 @@ def check(history: History) -> list[str]:
         ledgers.origins(history),
         replay.problems(record),
         _logged(history, record),
+        _secrets(history, record),
     ):
         wrong += found
     if history.quiet:
@@ -220,6 +221,16 @@ def _logged(history: History, record: Record) -> Iterator[str]:
     upto = len(events) if history.quiet else max(seen, default=0)
     if missing := sorted(set(range(1, upto + 1)) - seen):
         yield f"{len(missing)} committed events never reached the log, such as {missing[:5]}"
+
+
+def _secrets(history: History, record: Record) -> Iterator[str]:
+    """No token, feed address or Idempotency-Key is in any line."""
+    secrets = history.secrets | {post["key"] for post in record.posts}
+    for number, lines in enumerate(history.log, 1):
+        for line in lines:
+            said = repr(line)
+            if found := [secret for secret in secrets if secret in said]:
+                yield f"log {number}: a secret, {found[0]!r}, is in {said}"
 
 
 def _alike(number: int, line: Row, event: Row | None) -> Iterator[str]:

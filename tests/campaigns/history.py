@@ -56,6 +56,7 @@ class History:
     ends: Mapping[tuple[str, str], str] = field(
         default_factory=dict
     )  # (podcast, guid) → Stenobird's
+    secrets: frozenset[str] = frozenset()  # that may never be logged, beside the keys
     origins: frozenset[str] = frozenset()  # that may be spoken to; empty: not watched
     dialled: frozenset[str] = frozenset()  # that were
     jumps: Sequence[datetime] = ()  # by the far ends' clock: when the daemon's left it, or was off

@@ -48,6 +48,7 @@ OF_A_POST: Sequence[Callable[[], Fault]] = (
     lambda: status(429, retry_after=1),
     lambda: slow(0.3),
 )
+SECRETS = frozenset({"token-of-stenobird", "token-in-an-address", "token-in-a-header", ".rss"})
 MOST_IN_A_ROW = 2  # so that no backoff grows beyond a campaign's patience
 CONFIG = """
 database = "{database}"
@@ -60,6 +61,7 @@ per_host_interval = "1ms"
 allow_private = true
 [stenobird]
 base_url = "{url}"
+token = "token-of-stenobird"
 [requests]
 per_minute = {per_minute}
 audio_minutes_per_day = {minutes_per_day}
@@ -70,7 +72,8 @@ bulk_over = 1000
 PODCAST = """
 [[podcasts]]
 name = "{name}"
-feed = "{url}/feed/{name}.rss"
+feed = "{url}/feed/{name}.rss?token=token-in-an-address"
+headers = {{ Authorization = "Bearer token-in-a-header" }}
 stenobird = "{name}-at-stenobird"
 poll = {{ min = "200ms", max = "2s", per_day = 400000 }}
 track = {{ min = "200ms", max = "1s" }}
@@ -210,6 +213,7 @@ class Outside:
             per_minute=self.rules.per_minute,
             audio_minutes_per_day=self.rules.minutes_per_day,
             quiet=quiet,
+            secrets=SECRETS,
         )
 
     def _podcast(self, name: str) -> Podcast:

@@ -294,6 +294,10 @@ ELSEWHERE = {  # what else is different → what is said of it
     "show new: at Stenobird it is failed, found processed": lambda h: replace(
         h, ends={("show", "new"): "failed"}
     ),
+    "a secret, 'sesame', is in": lambda h: replace(
+        h, secrets=frozenset({"sesame"}), log=[[*LINES, {"message": "Open sesame!"}]]
+    ),
+    f"a secret, '{key()}', is in": lambda h: replace(h, log=[[*LINES, {"text": f"<{key()}>"}]]),
     "http://elsewhere was dialled": lambda h: replace(h, dialled=frozenset({"http://elsewhere"})),
 }
 
