@@ -215,6 +215,7 @@ class Life:
 
     async def _work(self, database: Any, switch: Switch, steps: int, *, settled: bool) -> None:
         """Do what the daemon does at its start, then tick, turning the clock in between."""
+        asyncio.get_running_loop().set_exception_handler(_without_the_dead)
         async with AsyncExitStack() as stack:
             http = await stack.enter_async_context(_http())
             ctx = self._context(database, SwitchedHttp(http, switch), stack)
@@ -353,6 +354,12 @@ def _http() -> Http:
         per_host_interval=timedelta(),
         allow_private=True,
     )
+
+
+def _without_the_dead(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say nothing of jobs that died in the same power cut as the one that is waited for."""
+    if not isinstance(context.get("exception"), PowerCut):
+        loop.default_exception_handler(context)
 
 
 async def _finish(dispatcher: Dispatcher) -> None:
