@@ -6,6 +6,7 @@ Exit status: 0 fine, 1 a problem was found, 2 the configuration or the arguments
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -19,6 +20,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor import __version__, log, report
+from monitor.adapters.store import backup as store_backup
 from monitor.adapters.store import events as store_events
 from monitor.adapters.store import instance, migrate, polls, reading, verbs
 from monitor.adapters.store.database import Database, connect
@@ -231,6 +233,27 @@ def check(config: ConfigPath = None) -> None:
     from monitor import checkup  # noqa: PLC0415 - it needs the network's libraries
 
     raise typer.Exit(checkup.main(_load(config)))
+
+
+@app.command()
+def backup(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file that is not there yet.")],
+    config: ConfigPath = None,
+) -> None:
+    """Write a copy of the database, while the daemon runs."""
+    with closing(connect(_load(config).database, readonly=True)) as database, _ended_by_sigterm():
+        made = store_backup.back_up(database, path)
+    typer.echo(escaped(f"{made.path}: {made.size_bytes:,} bytes, as of seq {made.seq}"))
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, so that it leaves nothing half-done."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 # --- what is known ------------------------------------------------------------------------

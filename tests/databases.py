@@ -5,7 +5,9 @@ operator has who has just made a database; ``database_url`` has the schema; ``da
 one, open. Whoever needs a server without the two kinds asks for ``postgresql``.
 """
 
+import os
 import shutil
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -158,3 +160,39 @@ def empty_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iter
     name = postgresql.create()
     yield postgresql.address(name)
     postgresql.drop(name)
+
+
+# --- places ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def anybody() -> Iterator[None]:
+    """Be a user without privileges for a while, whoever runs the tests."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A directory that every user can reach; pytest's own are closed."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("this user may not mount a file system")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)

@@ -110,18 +110,6 @@ def test_without_room_it_waits_and_goes_on_when_there_is_some(service, far):
     assert_calm(daemon)
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of one megabyte."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
-        pytest.skip("this user may not mount a file system")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
-
-
 def fill(path: Path) -> None:
     with path.open("wb", buffering=0) as file:
         while True:

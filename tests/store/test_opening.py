@@ -4,14 +4,13 @@ import os
 import shutil
 import stat
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from databases import anybody
 from recorded import NOON, another_writer, event, new, record
 from sqlalchemy.exc import IntegrityError
 
@@ -31,27 +30,6 @@ def pragma(database, name):
 
 def show(database, name):
     return database.read(lambda conn: conn.exec_driver_sql(f"SHOW {name}").scalar_one())
-
-
-@contextmanager
-def anybody() -> Iterator[None]:
-    """Be a user without privileges for a while, whoever runs the tests."""
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)
-
-
-@pytest.fixture
-def open_to_all() -> Iterator[Path]:
-    """A directory that every user can reach; pytest's own are closed."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 # --- SQLite: the file --------------------------------------------------------------------

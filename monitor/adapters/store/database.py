@@ -146,7 +146,9 @@ def _begin(conn: sa.Connection) -> None:
     conn.exec_driver_sql(BEGIN[conn.dialect.name, purpose])
 
 
-def connect(url: str, *, readonly: bool = False, patience: timedelta = PATIENCE) -> Database:
+def connect(
+    url: str | sa.URL, *, readonly: bool = False, patience: timedelta = PATIENCE
+) -> Database:
     """Return the database at *url*, without asking anything of it yet.
 
     One that is opened *readonly* is never created or changed. A statement that waits for

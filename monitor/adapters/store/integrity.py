@@ -34,9 +34,9 @@ def require_sound(database: Database) -> None:
     """
     if database.path is None:
         return
-    findings = database.read(_findings)
-    if findings:
-        raise trouble(database, "corrupt", "; ".join(findings))
+    found = database.read(findings)
+    if found:
+        raise trouble(database, "corrupt", "; ".join(found))
 
 
 def require_tables(database: Database) -> None:
@@ -62,7 +62,13 @@ def _missing(conn: Connection) -> str | None:
     return None
 
 
-def _findings(conn: Connection) -> list[str]:
+def findings(conn: Connection) -> list[str]:
+    """Return what is wrong with a SQLite file, the first of it; empty: it is sound."""
     query = f"PRAGMA integrity_check({SAID})"
-    told = conn.exec_driver_sql(query).scalars().all()
+    try:
+        told = conn.exec_driver_sql(query).scalars().all()
+    except DBAPIError as error:
+        if reason_of(error) != "corrupt":
+            raise
+        return [words(error)]
     return [] if told == ["ok"] else [line for text in told for line in str(text).splitlines()]
