@@ -2,7 +2,6 @@
 
 import argparse
 import platform
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -12,12 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import head, latency, parts, steady, sweeps
-from benchmarks.figures import HEADINGS, Row, table
+from benchmarks.figures import HEADINGS, Row, put, table
 from benchmarks.processes import installed
 from benchmarks.scale import FULL, SMOKE, Scale
 
 PACKAGES = ("httpx", "httpx-aiohttp", "aiohttp", "feedparser", "sqlalchemy", "reader")
-_BLOCK = re.compile(r"(<!-- bench -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
 
 def main() -> None:
@@ -31,10 +29,7 @@ def main() -> None:
     text = "\n\n".join([table(HEADINGS, (row.cells() for row in rows)), programs, _where(took_s)])
     print(text)
     if options.write is not None:
-        page = options.write.read_text()
-        options.write.write_text(
-            _BLOCK.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page)
-        )
+        put("bench", text, options.write)
 
 
 def measure(scale: Scale, directory: Path) -> tuple[list[Row], str]:

@@ -1,8 +1,10 @@
 """What was measured, as tables."""
 
+import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 MB = 1_000_000
 TIMES = "×"  # noqa: RUF001 - the multiplication sign is meant
@@ -55,6 +57,12 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         for line in lines
     )
     return "\n".join(f"| {line} |" for line in padded)
+
+
+def put(name: str, text: str, page: Path) -> None:
+    """Write *text* into a page, between the marks of that name."""
+    block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    page.write_text(block.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page.read_text()))
 
 
 def part(ratio: float) -> str:

@@ -8,7 +8,6 @@ development dependency that brings it is installed, on PostgreSQL.
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -21,7 +20,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from benchmarks.daemon import ON_DEMAND, Daemon
-from benchmarks.figures import MB, ms, seconds, table, times
+from benchmarks.figures import MB, ms, put, seconds, table, times
 from benchmarks.processes import ROOT, Origin, output, python
 from benchmarks.scale import FULL, SMOKE, Scale
 
@@ -37,7 +36,6 @@ DAEMON = (
     "against `httpx.Client.get`",
     "`status`",
 )
-_BLOCK = re.compile(r"(<!-- growth -->\n).*?(<!-- /growth -->)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +77,7 @@ def main() -> None:
     text += f"\n\n{os.cpu_count()} cores, load {load:.1f} at the end."
     print(text)
     if options.write is not None:
-        page = options.write.read_text()
-        options.write.write_text(
-            _BLOCK.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page)
-        )
+        put("growth", text, options.write)
 
 
 def _options() -> argparse.Namespace:

@@ -32,19 +32,13 @@ main()
 """
 
 
-@pytest.fixture(scope="module")
-def far():
+@pytest.fixture
+def service(tmp_path) -> Iterator[InProcess]:
     far = Far()
     with serve_in_thread(World(far.publisher, replica=far.replica)) as url:
-        far.url = url
-        yield far
-
-
-@pytest.fixture
-def service(far, tmp_path) -> Iterator[InProcess]:
-    service = InProcess(tmp_path, far.url, far)
-    yield service
-    service.end()
+        service = InProcess(tmp_path, url, far)
+        yield service
+        service.end()
 
 
 def test_the_copy_of_a_running_daemon_s_database_has_its_status(service):
@@ -64,6 +58,30 @@ def test_the_copy_of_a_running_daemon_s_database_has_its_status(service):
     assert after["episodes"] == before["episodes"] == 1
 
 
+def test_a_backup_that_is_restored_as_the_page_says_repeats_no_effect(service):
+    """After a kill: the journal of what was under way must not be played back into the copy."""
+    far = service.far
+    daemon = service.start()
+    daemon.until("request.processed", guid=far.publish(200))
+    copied = service.directory / "b.db"
+    assert service.command("backup", str(copied)).returncode == 0
+    since = far.publish(201)
+    daemon.until("request.processed", guid=since)
+    daemon.kill()
+    journal = service.database.with_name("t.db-journal")
+    journal.unlink()
+    service.database.write_bytes(copied.read_bytes())
+    again = service.start()
+    told = again.until("request.processed", guid=since)
+    assert told["reason"] == "already_processed"
+    again.until("request.processed", guid=far.publish(202))
+    assert again.stop() == 0
+    effects = [effect.guid for effect in far.replica.effects]
+    assert effects == [f"substack:post:{number}" for number in (200, 201, 202)]
+    seqs = [line["seq"] for line in service.json("events")]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
 def test_what_is_refused_is_told_in_one_line(service):
     assert service.call("run", "--once").returncode == 0
     done = service.call("backup", str(service.database))
@@ -71,10 +89,14 @@ def test_what_is_refused_is_told_in_one_line(service):
     told = f"podcast-monitor: backup {service.database}: is there already; it is not written over\n"
     assert done.stderr == told
     service.database.unlink()
-    done = service.call("backup", str(service.directory / "b.db"))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "there is no such file" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    for there, told in ((False, "there is no such file"), (True, "its schema is empty")):
+        if there:
+            service.database.touch()
+        done = service.call("backup", str(service.directory / "b.db"))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert told in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert not (service.directory / "b.db").exists()
 
 
 @pytest.mark.parametrize("where", ["_watch", "_flush", "_look", "_name"])
@@ -123,6 +145,7 @@ def test_of_postgresql_the_right_program_is_named_and_called_so_it_does(
     done = service.call("backup", str(dump))
     assert (done.returncode, done.stdout) == (2, "")
     assert "hunter" not in done.stderr
+    assert "***" not in done.stderr
     told, _, command = done.stderr.strip().partition(": of PostgreSQL use ")
     assert told == "podcast-monitor: backup"
     monkeypatch.setenv("PATH", f"{postgresql.process.bin_path}:{os.environ['PATH']}")
