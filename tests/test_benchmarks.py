@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from datetime import timedelta
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -9,8 +10,10 @@ import pytest
 
 from benchmarks.daemon import ON_DEMAND, Daemon
 from benchmarks.documents import KINDS, Feed
-from benchmarks.figures import HEADINGS, Row, part, table
+from benchmarks.figures import HEADINGS, Row, part, put, table
 from benchmarks.processes import Origin, Rival, output, python
+from benchmarks.year import measure
+from benchmarks.year import page as year_page
 from monitor.core.parse import parse_feed
 
 SIZES = {"small": 74_000, "medium": 843_000, "large": 8_400_000, "transcripts": 14_500_000}
@@ -80,6 +83,18 @@ def test_the_parts_are_measured_in_pairs():
     assert set(sweep) == {"claim", "outcomes", "rows"}
 
 
+def test_a_year_adds_history_and_ledger_and_nothing_else():
+    lived = measure(1, timedelta(days=2))
+    grown = {name for name, rows in lived.after.rows.items() if rows > lived.before.rows[name]}
+    assert grown == {"aliases", "episodes", "events", "posts", "requests", "words"}
+    assert lived.published == lived.events["request.processed"] == 1
+    assert sum(lived.events.values()) == lived.after.rows["events"] - lived.before.rows["events"]
+    assert lived.polls > 80
+    assert lived.after.rows["words"] == 4
+    told = year_page(lived, timedelta(days=2))
+    assert "Unchanged: counters, daemons, editions, freezes, podcasts, problems." in told
+
+
 def test_a_row_compares_the_median_with_its_target():
     row = Row("m", "them", 1 / 40, [1 / 50, 1 / 45, 1 / 20], part)
     assert row.cells() == ("m", "them", "≤ 1/40", "1/45", "1/50 … 1/20", "3", "yes", "")
@@ -88,7 +103,13 @@ def test_a_row_compares_the_median_with_its_target():
     assert len(header) == len(rule) == len(line)
 
 
-def test_the_page_has_a_place_for_the_tables():
-    page = Path(__file__).parent.parent / "docs" / "performance.md"
-    assert page.read_text().count("<!-- bench -->") == 1
-    assert page.read_text().count("<!-- /bench -->") == 1
+@pytest.mark.parametrize(
+    ("page", "name"), [("performance", "bench"), ("scaling", "growth"), ("keeping", "year")]
+)
+def test_a_page_has_a_place_for_its_tables(page, name, tmp_path):
+    text = (Path(__file__).parent.parent / "docs" / f"{page}.md").read_text()
+    assert text.count(f"<!-- {name} -->") == text.count(f"<!-- /{name} -->") == 1
+    copy = tmp_path / "page.md"
+    copy.write_text(text)
+    put(name, "the new table", copy)
+    assert f"<!-- {name} -->\n\nthe new table\n\n<!-- /{name} -->" in copy.read_text()
