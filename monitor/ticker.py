@@ -32,6 +32,7 @@ Jumped = Callable[[timedelta], None]
 
 LIMIT = timedelta(seconds=60)  # a tick leases and starts; it never waits for the network
 SKEW = timedelta(seconds=5)  # more than this between wall and monotonic clock is a jump
+WORTH_TELLING_S = 1.0  # where ticks come every 20 ms, being late by that is nothing
 RETRY_S = 1.0  # after the scheduler itself failed
 
 # What it warns of, the listener tells in our own words.
@@ -113,7 +114,8 @@ class Tick:
     def overran(self) -> None:
         """Say, once a run, that it is due again and still running; a wake too soon is neither."""
         took_s = self._since(self.began_at)
-        if self.running and not self.said and took_s >= self.interval.total_seconds():
+        late = took_s >= max(self.interval.total_seconds(), WORTH_TELLING_S)
+        if self.running and not self.said and late:
             self.said = True
             self._say("tick.overran", "warning", took_s=took_s)
 
