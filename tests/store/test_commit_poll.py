@@ -146,6 +146,16 @@ def test_changed_facts_are_written_and_former_titles_kept(database):
     assert "noon" in rows(database)["episodes"][0]
 
 
+def test_titles_that_alternate_are_each_kept_once(database):
+    (episode_id,) = record(database, new(1))
+    for title in ("Second", "Episode 1", "Second", "Third"):
+        feed = lease_again(database)
+        change = EpisodeChange(episode_id, observed(1, title=title), ("title",))
+        plan = planned(feed, changed=(change,))
+        assert database.write(polls.commit_poll, plan, None, now=NOON)
+    assert find(database, episode_id).episode.former_titles == ("Episode 1", "Second")
+
+
 def test_a_change_of_other_facts_leaves_title_and_date_alone(database):
     (episode_id,) = record(database, new(1))
     feed = lease_again(database)

@@ -145,7 +145,8 @@ def change(conn: Connection, change: EpisodeChange) -> None:
     if "title" in values:  # the slug may follow the old title or the new one: keep both
         query = sa.select(EP.title, EP.former_titles).where(EP.id == change.episode_id)
         before = conn.execute(query).one()
-        values["former_titles"] = [*before.former_titles, before.title]
+        others = (title for title in before.former_titles if title != before.title)
+        values["former_titles"] = [*others, before.title]  # each once: some hosts try out two
     conn.execute(sa.update(schema.episodes).where(EP.id == change.episode_id).values(values))
 
 
