@@ -89,7 +89,9 @@ def test_a_stop_while_another_process_holds_the_lock_ends_in_time(service):
         daemon.send(signal.SIGTERM)
         assert ended(daemon, STOP_WITHIN_S) == 0
         assert time.monotonic() - began < STOP_WITHIN_S / 2
-    assert_calm(daemon)
+    given_up = daemon.told("tick.failed", tick="stop")  # where two ticks were waiting for the lock
+    assert [line for line in daemon.told("tick.failed") if line not in given_up] == []
+    assert len(given_up) <= 1
 
 
 # --- no room, no right to write ------------------------------------------------------------
