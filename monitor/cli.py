@@ -28,10 +28,12 @@ from monitor.adapters.store.reading import EpisodeRow
 from monitor.config import Config, load
 from monitor.core.lifecycle import IllegalTransition, Status
 from monitor.core.model import CommittedEvent, ConfigError, MonitorError, iso
-from monitor.core.status import Process, block
+from monitor.core.problems import Problem
+from monitor.core.status import Process, Snapshot, block
 from monitor.daemon import now
 from monitor.log.fields import escaped
 from monitor.naming import the_episode, the_podcasts
+from monitor.retold import retold
 
 app = typer.Typer(
     name="podcast-monitor",
@@ -260,24 +262,45 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 
 @app.command()
-def status(config: ConfigPath = None, as_json: Json = False) -> None:
+def status(
+    config: ConfigPath = None,
+    as_json: Json = False,
+    from_log: Annotated[
+        str | None,
+        typer.Option(
+            "--from-log",
+            metavar="FILE|-",
+            help="From lines of the log alone, without database and configuration.",
+        ),
+    ] = None,
+) -> None:
     """Show the status as the log has it, and the open problems."""
+    if from_log is not None:
+        told = retold(from_log)
+        if told.caveat is not None:
+            typer.echo("podcast-monitor: " + escaped(told.caveat), err=True)
+        _print_status(told.snapshot, told.process, told.problems, told.at, as_json=as_json)
+        return
     loaded = _load(config)
     with _reading(loaded) as database:
         snapshot = database.read(reading.snapshot)
         problems = database.read(reading.problems)
         runs = instance.is_held(database)
-    at = now()
-    colour = report.Terminal().is_coloured
-    for event in block(snapshot, Process(__version__, loaded.mode, os.getpid())):
-        form: log.Form = "json" if as_json else "console"
-        typer.echo(log.render(event, at, form=form, colour=colour))
-    if as_json:
-        return
-    if problems:
-        report.Terminal().print(report.problems(problems, at))
-    if not runs:
+    process = Process(__version__, loaded.mode, os.getpid())
+    _print_status(snapshot, process, problems, now(), as_json=as_json)
+    if not (runs or as_json):
         typer.echo("no daemon runs on this database")
+
+
+def _print_status(
+    snapshot: Snapshot, process: Process, problems: list[Problem], at: datetime, *, as_json: bool
+) -> None:
+    colour = report.Terminal().is_coloured
+    form: log.Form = "json" if as_json else "console"
+    for event in block(snapshot, process):
+        typer.echo(log.render(event, at, form=form, colour=colour))
+    if problems and not as_json:
+        report.Terminal().print(report.problems(problems, at))
 
 
 @app.command()

@@ -309,7 +309,7 @@ class Daemon:
         with suppress(DatabaseError):  # then the ticks have told it, and it is tried again
             await self.ctx.write(due.set_back, by, now())
             self.set_back -= by
-            for name in ("poll", "deliver", "track", "log"):
+            for name in ("poll", "deliver", "track", "log", "status"):
                 self.ticker.wake(name)
 
     # --- being known ----------------------------------------------------------------------

@@ -255,7 +255,7 @@ def test_the_console_says_what_happened_in_columns() -> None:
         "14:03:05   feed.polled        latent-space   ok · 1 new · 96 kB · 412 ms · next in 12m",
         '14:03:05   episode.discovered latent-space   substack:post:174512233 "Mistral: “Voxtral” — w/ Łukasz" · 8m ago · 1h 15m · pending  #241',
         "14:03:05   state.changed      latent-space   substack:post:174512233 queued → x  #242",
-        "14:03:05   status.summary                    no problems · live · 1 podcast · 1 pending, 4 held · held: 3 baseline, 1 bulk",
+        "14:03:05   status.summary                    no problems · live · 1 podcast · 1 pending, 4 held · held: 3 baseline, 1 bulk · 2026-10-10",
     ]
 
 

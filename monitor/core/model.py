@@ -8,11 +8,12 @@ whoever prints it escapes it (``monitor.log``, ``monitor.report``).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 from monitor.core.lifecycle import Status
 
 Level = Literal["info", "warning", "error"]
+LEVELS: tuple[Level, ...] = get_args(Level)
 Scalar = str | int | float | bool | None
 
 

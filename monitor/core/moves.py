@@ -4,8 +4,16 @@ from dataclasses import replace
 from datetime import datetime
 
 from monitor.core import schedule
-from monitor.core.lifecycle import Event, advance
-from monitor.core.model import LogEvent, Resource, Scalar, Settlement, Work, iso
+from monitor.core.lifecycle import Event, Status, advance
+from monitor.core.model import (
+    LogEvent,
+    ProcessingRequest,
+    Resource,
+    Scalar,
+    Settlement,
+    Work,
+    iso,
+)
 from monitor.core.schedule import Bounds
 
 
@@ -26,6 +34,7 @@ def deferred(work: Work, reason: str, at: datetime, *, http: int | None = None) 
         attempts=after.attempts,
         next_attempt_at=iso(at),
         http=http,
+        created_at=iso(before.created_at),
     )
     return Settlement(after, (line,))
 
@@ -52,16 +61,29 @@ def settled(
         outcome_unknown=False if accepted or final else before.outcome_unknown,
         next_attempt_at=now,
     )
-    line = told(work, f"request.{event}", generation=before.generation, reason=reason, http=http)
+    said: dict[str, Scalar] = {"generation": before.generation, "reason": reason, "http": http}
+    said |= _standing(after) if accepted else {"was": before.status.value}
+    line = told(work, f"request.{event}", **said)
     if event is Event.FAILED:
         line = replace(line, level="error")
     return Settlement(after, (line,))
 
 
+def _standing(request: ProcessingRequest) -> dict[str, Scalar]:
+    """Return what a status shows of a request that goes on, so that the log alone can tell it."""
+    return {
+        "attempts": request.attempts,
+        "next_attempt_at": iso(request.next_attempt_at),
+        "created_at": iso(request.created_at),
+    }
+
+
 def processed(work: Work, reason: str, resource: Resource, *, now: datetime) -> Settlement:
     """Return the request settled for good; its line carries what a next program needs."""
     settlement = settled(work, Event.PROCESSED, reason, now=now)
+    before = work.request
     links: dict[str, Scalar] = {
+        "held": before.reason if before.status is Status.HELD else None,
         "latency_s": round((now - work.episode.first_seen_at).total_seconds()),
         "json_url": resource.json_url,
         "markdown_url": resource.markdown_url,
@@ -75,7 +97,7 @@ def hold_for_shadow(work: Work) -> Settlement:
     """Return a request that shadow mode must not send, held for a person."""
     before = work.request
     after = replace(before, status=advance(before.status, Event.HELD), reason="shadow")
-    line = told(work, "request.held", generation=before.generation, reason="shadow")
+    line = told(work, "request.held", generation=before.generation, reason="shadow", was="pending")
     return Settlement(after, (line,))
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from monitor.core.lifecycle import SETTLED, Event, Status, advance
-from monitor.core.model import LogEvent, ProcessingRequest, Scalar, Settlement, Work
+from monitor.core.model import LogEvent, ProcessingRequest, Scalar, Settlement, Work, iso
 
 By = str  # the operator's reason, as given
 
@@ -57,7 +57,9 @@ def requeue(work: Work, by: By, *, now: datetime) -> tuple[Settlement, ...]:
         created_at=now,
         state_before_post=work.episode.processing_state,  # it was asked for in spite of that
     )
-    told = _told(work, "request.requeued", generation=after.generation, reason=None, by=by)
+    told = _told(
+        work, "request.requeued", generation=after.generation, was=before.status.value, by=by
+    )
     anew = Settlement(after, (told,))
     if before.status is not Status.ACCEPTED:
         return (anew,)
@@ -83,8 +85,11 @@ def _moved(work: Work, event: Event, name: str, by: By, *, now: datetime) -> Set
     after = replace(
         before, status=advance(before.status, event), reason=reason, next_attempt_at=now
     )
-    told = _told(work, name, generation=before.generation, reason=before.reason, by=by)
-    return Settlement(after, (told,))
+    said: dict[str, Scalar] = {"generation": before.generation, "reason": before.reason, "by": by}
+    said |= {"was": before.status.value}
+    if after.status is Status.PENDING:
+        said |= {"attempts": after.attempts, "created_at": iso(after.created_at)}
+    return Settlement(after, (_told(work, name, **said),))
 
 
 def _told(work: Work, name: str, **fields: Scalar) -> LogEvent:

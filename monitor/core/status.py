@@ -11,6 +11,7 @@ from datetime import datetime
 
 from monitor.core.lifecycle import Status
 from monitor.core.model import LogEvent, iso
+from monitor.core.said import Said
 
 MOST = 100
 
@@ -35,6 +36,12 @@ class RequestStatus:
     reason: str | None
     attempts: int
     next_attempt_at: datetime
+    created_at: datetime
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Sort key: oldest first; of one instant, as a log shows it, by name."""
+        return iso(self.created_at), self.podcast, self.guid
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +55,69 @@ class Snapshot:
     oldest_pending_at: datetime | None
     problems: int
     feeds: Sequence[FeedStatus]
-    unsettled: Sequence[RequestStatus]  # pending and accepted, oldest first
+    unsettled: Sequence[RequestStatus]  # pending and accepted, in any order
+    unnamed_feeds: int = 0  # there are, and nothing is known of; the database knows all
+    unnamed_requests: int = 0  # likewise
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """Who answers. A command has no uptime."""
+    """Who answers. A command has no uptime, and a log may not say who wrote it."""
 
-    version: str
-    mode: str
-    pid: int
+    version: str | None
+    mode: str | None
+    pid: int | None
     uptime_s: int | None = None
 
 
 def block(snapshot: Snapshot, process: Process) -> tuple[LogEvent, ...]:
     """Return the lines of a status, in order."""
     feeds = sorted(snapshot.feeds, key=lambda f: (f.failures == 0, f.podcast))
-    omitted = max(0, len(feeds) - MOST) + max(0, len(snapshot.unsettled) - MOST)
+    unsettled = sorted(snapshot.unsettled, key=lambda r: r.place)
+    omitted = max(0, len(feeds) - MOST) + max(0, len(unsettled) - MOST)
+    omitted += snapshot.unnamed_feeds + snapshot.unnamed_requests
     end = {"as_of_seq": snapshot.as_of_seq, "omitted": omitted}
     return (
         _summary(snapshot, process),
         *(_feed(feed) for feed in feeds[:MOST]),
-        *(_request(request) for request in snapshot.unsettled[:MOST]),
+        *(_request(request) for request in unsettled[:MOST]),
         LogEvent("status.end", fields=end),
     )
+
+
+def read_block(lines: Sequence[LogEvent]) -> tuple[Snapshot, Process]:
+    """Return what ``block`` was given: the reverse of it.
+
+    Raises:
+        ValueError: they are not the lines of one whole block.
+    """
+    summary, *listed, end = lines
+    feeds = tuple(feed_of(line) for line in listed if line.name == "status.feed")
+    unsettled = tuple(request_of(line) for line in listed if line.name == "status.request")
+    said = Said(summary.fields)
+    podcasts, omitted = said.number("podcasts"), Said(end.fields).number("omitted")
+    unnamed = podcasts - len(feeds)
+    if len(feeds) != min(podcasts, MOST) or omitted < unnamed:
+        raise ValueError("a line is missing")
+    snapshot = Snapshot(
+        as_of_seq=said.number("as_of_seq"),
+        episodes=said.number("episodes"),
+        requests={Status(name): count for name, count in said.counts("requests").items()},
+        held=said.counts("held"),
+        oldest_pending_at=said.instant("oldest_pending_at"),
+        problems=said.number("problems"),
+        feeds=feeds,
+        unsettled=unsettled,
+        unnamed_feeds=unnamed,
+        unnamed_requests=omitted - unnamed,
+    )
+    return snapshot, process_of(summary)
+
+
+def process_of(line: LogEvent) -> Process:
+    """Return who speaks in ``daemon.started`` or ``status.summary``."""
+    said = Said(line.fields)
+    return Process(said.text("version"), said.text("mode"), said.whole("pid"))
 
 
 def one_line(snapshot: Snapshot) -> str:
@@ -101,7 +147,7 @@ def _summary(snapshot: Snapshot, process: Process) -> LogEvent:
             "mode": process.mode,
             "pid": process.pid,
             "uptime_s": process.uptime_s,
-            "podcasts": len(snapshot.feeds),
+            "podcasts": len(snapshot.feeds) + snapshot.unnamed_feeds,
             "episodes": snapshot.episodes,
             "requests": {status.value: snapshot.requests.get(status, 0) for status in Status},
             "held": dict(sorted(snapshot.held.items())),
@@ -127,6 +173,24 @@ def _feed(feed: FeedStatus) -> LogEvent:
     )
 
 
+def feed_of(line: LogEvent) -> FeedStatus:
+    """Return what ``status.feed``, or ``feed.polled``, says of a feed.
+
+    Raises:
+        ValueError: it does not say enough.
+    """
+    said = Said(line.fields)
+    return FeedStatus(
+        podcast=line.podcast or "",
+        last_attempt_at=said.instant("last_attempt_at"),
+        last_ok_at=said.instant("last_ok_at"),
+        last_new_at=said.instant("last_new_at"),
+        failures=said.number("failures"),
+        reason=said.text("reason"),
+        next_poll_at=said.moment("next_poll_at"),
+    )
+
+
 def _request(request: RequestStatus) -> LogEvent:
     return LogEvent(
         "status.request",
@@ -138,7 +202,27 @@ def _request(request: RequestStatus) -> LogEvent:
             "reason": request.reason,
             "attempts": request.attempts,
             "next_attempt_at": iso(request.next_attempt_at),
+            "created_at": iso(request.created_at),
         },
+    )
+
+
+def request_of(line: LogEvent) -> RequestStatus:
+    """Return what ``status.request`` says of an unsettled request.
+
+    Raises:
+        ValueError: it does not say enough.
+    """
+    said = Said(line.fields)
+    return RequestStatus(
+        podcast=line.podcast or "",
+        guid=line.guid or "",
+        status=Status(str(said.text("status"))),
+        generation=said.number("generation"),
+        reason=said.text("reason"),
+        attempts=said.number("attempts"),
+        next_attempt_at=said.moment("next_attempt_at"),
+        created_at=said.moment("created_at"),
     )
 
 

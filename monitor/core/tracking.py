@@ -109,8 +109,10 @@ def _reask(work: Work, *, now: datetime) -> Settlement:
         {
             "generation": after.generation,
             "reason": "stalled",
+            "was": work.request.status.value,
             "attempts": after.attempts,
             "next_attempt_at": iso(after.next_attempt_at),
+            "created_at": iso(after.created_at),
         },
     )
     return Settlement(after, (told,))

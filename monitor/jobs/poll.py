@@ -229,7 +229,7 @@ def _line(visit: Visit, took_s: float) -> LogEvent:
             "changed": len(plan.changed),
             "requests": sum(1 for e in plan.new if e.status is Status.PENDING),
             "failures": feed.failures,
-            "last_new_at": iso(feed.last_new_at) if feed.last_new_at else None,
+            **_last(feed),
             "next_poll_at": iso(feed.next_poll_at),
             "took_ms": round(took_s * 1000),
         },
@@ -237,13 +237,25 @@ def _line(visit: Visit, took_s: float) -> LogEvent:
 
 
 def _missed(feed: Feed, again: datetime) -> LogEvent:
-    """Return the line of a poll that reached nobody, and counts for nothing."""
+    """Return the line of a poll that reached nobody: what is said of the feed stays as it was."""
     return LogEvent(
         "feed.polled",
         feed.podcast,
         level="warning",
-        fields={"outcome": "offline", "failures": feed.failures, "next_poll_at": iso(again)},
+        fields={
+            "outcome": "offline",
+            "reason": feed.reason,
+            "failures": feed.failures,
+            **_last(feed),
+            "next_poll_at": iso(again),
+        },
     )
+
+
+def _last(feed: Feed) -> dict[str, str | None]:
+    last = (feed.last_attempt_at, feed.last_ok_at, feed.last_new_at)
+    names = ("last_attempt_at", "last_ok_at", "last_new_at")
+    return {name: iso(at) if at else None for name, at in zip(names, last, strict=True)}
 
 
 def _word(plan: PollPlan, outcome: FetchOutcome) -> str:

@@ -11,17 +11,17 @@ from monitor.core.model import LogEvent
 from monitor.log.events import EVENTS
 from monitor.log.fields import Value, escaped, ordered, quoted
 
-_EVENT_WIDTH: Final = max(map(len, EVENTS))
-_PODCAST_WIDTH: Final = 14
+EVENT_WIDTH: Final = max(map(len, EVENTS))
+PODCAST_WIDTH: Final = 14
 _GUID_WIDTH: Final = 23  # substack:post: and nine digits
-_MARK: Final = {"info": " ", "warning": "!", "error": "✗"}  # loud without colours too
+MARK: Final = {"info": " ", "warning": "!", "error": "✗"}  # loud without colours too
 
 _DIM, _CALM, _GOOD, _RESET = "\x1b[2m", "\x1b[36m", "\x1b[32m", "\x1b[0m"
 _LOUD: Final = {"warning": "\x1b[33m", "error": "\x1b[1;31m"}
 _GOOD_NEWS: Final = frozenset({"daemon.ready", "request.processed", "problem.recovered"})
 
 # What goes without saying: a value as ordinary as this is not said at all.
-_ORDINARY: Final[Mapping[str, Value]] = {
+ORDINARY: Final[Mapping[str, Value]] = {
     "attempts": 0,
     "bytes": 0,
     "changed": 0,
@@ -32,16 +32,18 @@ _ORDINARY: Final[Mapping[str, Value]] = {
     "omitted": 0,
 }
 
+_DATED: Final = frozenset({"daemon.started", "status.summary"})  # so that every time has its day
 _COUNTED: Final = frozenset({"episodes", "podcasts", "problems"})
 
 # A phrase is left out where one of its fields is. An event of no entry says all its fields.
-_PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
+PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
     "daemon.started": (
         "podcast-monitor {version}",
         "{mode}",
         "{podcasts}",
         "{database}",
         "pid {pid}",
+        "{day}",
     ),
     "daemon.ready": ("after {took_s}",),
     "daemon.stopping": ("{signal}",),
@@ -87,6 +89,7 @@ _PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "held: {held}",
         "oldest pending {oldest_pending_at}",
         "up {uptime_s}",
+        "{day}",
     ),
     "status.feed": (
         "{reason}",
@@ -101,6 +104,7 @@ _PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "{attempts} tried",
         "generation {generation}",
         "next {next_attempt_at}",
+        "wanted {created_at}",
     ),
     "log": ("{logger}: {message}",),  # a library's; its traceback follows in lines of its own
     "status.end": ("{omitted} omitted", "as of #{as_of_seq}"),
@@ -114,9 +118,9 @@ def line(event: LogEvent, at: datetime, seq: int | None, *, colour: bool) -> str
     good = _GOOD if event.name in _GOOD_NEWS else None
     columns = [
         paint(_time(at), _DIM),
-        paint(_MARK[event.level], loud),
-        paint(escaped(event.name).ljust(_EVENT_WIDTH), loud or good or _CALM),
-        escaped(event.podcast or "").ljust(_PODCAST_WIDTH),
+        paint(MARK[event.level], loud),
+        paint(escaped(event.name).ljust(EVENT_WIDTH), loud or good or _CALM),
+        escaped(event.podcast or "").ljust(PODCAST_WIDTH),
     ]
     if event.guid is not None:
         guid = quoted(event.guid) if " " in event.guid else _text(event.guid)
@@ -145,12 +149,14 @@ def _phrases(event: LogEvent, at: datetime) -> Iterator[str]:
     said = {
         key: _said(key, value, at)
         for key, value in ordered(event)
-        if value is not None and value != _ORDINARY.get(key) and not _is_empty(value)
+        if value is not None and value != ORDINARY.get(key) and not _is_empty(value)
     }
+    if event.name in _DATED:
+        said["day"] = f"{at.astimezone(UTC):%Y-%m-%d}"
     if event.name == "state.changed":
         said.setdefault("from", "∅")
     noun = event.name.partition(".")[0]
-    phrases = _PHRASES.get(event.name) or _PHRASES.get(noun)
+    phrases = PHRASES.get(event.name) or PHRASES.get(noun)
     for phrase in phrases or tuple(f"{key} {{{key}}}" for key in said):
         try:
             yield phrase.format_map(said)

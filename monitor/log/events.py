@@ -39,7 +39,7 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
         ),
         "feed.polled": _kind(
             "outcome reason http bytes read items new changed requests failures"
-            " last_new_at next_poll_at took_ms",
+            " last_attempt_at last_ok_at last_new_at next_poll_at took_ms",
             "One poll has ended (`ok`, `not_modified`, `failed`, or `offline`: nobody was reached, by our"
             " own fault, and nothing counts): the canonical line of a poll.",
         ),
@@ -63,29 +63,33 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
         ),
         "request.enqueued": _kind("generation", "A transcription is wanted."),
         "request.held": _kind(
-            "generation reason", "A transcription waits for a person to release it."
+            "generation reason was", "A transcription waits for a person to release it."
         ),
         "request.released": _kind(
-            "generation reason by", "A person let it go; `reason` is what held it back."
+            "generation reason was by attempts created_at",
+            "A person let it go; `reason` is what held it back.",
         ),
         "request.posted": _kind(
             "generation attempt epoch", "A POST is about to be sent; its outcome is unknown yet."
         ),
-        "request.accepted": _kind("generation http reason", "Stenobird has taken the request."),
+        "request.accepted": _kind(
+            "generation http reason attempts next_attempt_at created_at",
+            "Stenobird has taken the request.",
+        ),
         "request.deferred": _kind(
-            "generation reason attempts next_attempt_at http",
+            "generation reason was attempts next_attempt_at http created_at",
             "Not now: the request waits until `next_attempt_at`.",
         ),
         "request.processed": _kind(
-            "generation reason latency_s json_url markdown_url page_url",
+            "generation reason was held latency_s json_url markdown_url page_url",
             "Stenobird published the episode, `latency_s` after it was discovered.",
         ),
         "request.failed": _kind(
-            "generation reason http", "Stenobird gave up on it, or refused it for good."
+            "generation reason was http", "Stenobird gave up on it, or refused it for good."
         ),
-        "request.skipped": _kind("generation reason by", "A person does not want it."),
+        "request.skipped": _kind("generation reason was by", "A person does not want it."),
         "request.requeued": _kind(
-            "generation reason by", "A person asked anew; `generation` is the new one."
+            "generation reason was by", "A person asked anew; `generation` is the new one."
         ),
         "problem.opened": _kind(
             "problem reason since failures detail",
@@ -111,7 +115,7 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
             "One podcast's feed, failing ones first.",
         ),
         "status.request": _kind(
-            "status generation reason attempts next_attempt_at",
+            "status generation reason attempts next_attempt_at created_at",
             "One request that is pending or accepted.",
         ),
         "status.end": _kind("as_of_seq omitted", "A status block is complete but for `omitted`."),

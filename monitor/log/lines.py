@@ -13,7 +13,7 @@ from monitor.log.fields import Value, escaped, quoted, record
 Form = Literal["console", "json", "logfmt"]
 
 _BARE: Final = re.compile(r'[^\s"=\\{}]+')
-_READS_AS_DATA: Final = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null")
+READS_AS_DATA: Final = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null")
 _UNFIT_FOR_A_KEY: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
 
@@ -62,5 +62,5 @@ def _word(value: Scalar) -> str:
     """Return *value* bare where it then reads back as itself, else as a JSON string."""
     if not isinstance(value, str):
         return json.dumps(value)
-    bare = value.isprintable() and _BARE.fullmatch(value) and not _READS_AS_DATA.fullmatch(value)
+    bare = value.isprintable() and _BARE.fullmatch(value) and not READS_AS_DATA.fullmatch(value)
     return value if bare else quoted(value)

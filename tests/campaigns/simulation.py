@@ -175,7 +175,7 @@ class Simulated:
         self.logs.append([])
         with (
             self.opened() as database,
-            _logged(self.logs[-1]),
+            _logged(self.logs[-1], self.heard),
             asyncio.Runner(loop_factory=lambda: VirtualLoop(self.clock)) as runner,
         ):
             life = _Life(self, database)
@@ -188,6 +188,19 @@ class Simulated:
                 finally:
                     life.switch.cut_before = 0  # a dead process does nothing more
         return True
+
+    # --- for who listens ---------------------------------------------------------------------
+
+    def begun(self, database: Database) -> None:
+        """A process has taken the database over."""
+
+    def heard(self, event: LogEvent, at: datetime, seq: int | None) -> None:
+        """A line of the log was written."""
+
+    def at_rest(self, database: Database) -> None:
+        """All that happened is written, and nothing is under way."""
+
+    # --- who does what when ------------------------------------------------------------------
 
     def next_cut(self) -> bool:
         """Return whether it is time to cut the power; each time is given once."""
@@ -274,12 +287,15 @@ class _Life:
             dispatcher = Dispatcher(ctx)
             podcasts = [(p.name, p.feed, p.slug) for p in ctx.podcasts.values()]
             await ctx.write(takeover.take_over, podcasts, ctx.now())
+            self.simulated.begun(self.database)
             logbook = Logbook(ctx, process=_process, notify=Notifier(None), now=ctx.now)
             while self.clock.passed_s < until_s:
                 await self._see_to_the_clock(ctx)
                 await self._tick(dispatcher)
                 if self._asked(UNLOGGED) != (0,):
                     await logbook.write()
+                if not dispatcher.running():
+                    self.simulated.at_rest(self.database)
                 if in_peace and not dispatcher.running() and self._is_quiet():
                     break
                 await self._rest(until_s)
@@ -323,7 +339,9 @@ class _Life:
         )
 
     def _emit(self, event: LogEvent, at: datetime) -> None:
-        if event.name != "feed.polled":
+        if event.name == "feed.polled":
+            self.simulated.heard(event, at, None)
+        else:
             emit(event, at=at)
 
     async def _see_to_the_clock(self, ctx: Context) -> None:
@@ -388,13 +406,16 @@ def _unflushed(connection: Any, _record: object) -> None:
 
 
 @contextmanager
-def _logged(lines: list[dict[str, Any]]) -> Iterator[None]:
+def _logged(
+    lines: list[dict[str, Any]], heard: Callable[[LogEvent, datetime, int | None], None]
+) -> Iterator[None]:
     """Keep the lines of the log that this process writes."""
 
     class Keeps(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             told: Any = record.msg
             lines.append(json.loads(render(told["told"], told["at"], told["seq"], form="json")))
+            heard(told["told"], told["at"], told["seq"])
 
     logger, keeps = logging.getLogger("monitor"), Keeps()
     before = logger.level, logger.propagate

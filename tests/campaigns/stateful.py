@@ -89,10 +89,12 @@ class Played(Simulated):
 class AnyHistory(RuleBasedStateMachine):
     """What may happen. Each life is a process of its own on the one database."""
 
+    player: type[Simulated] = Played
+
     def __init__(self) -> None:
         super().__init__()
         self.place = TemporaryDirectory()
-        self.played: Played | None = None
+        self.played: Simulated | None = None
         self.model = Model()
         self.number = 200
 
@@ -103,7 +105,7 @@ class AnyHistory(RuleBasedStateMachine):
         finally:
             self.place.cleanup()
 
-    def _end(self, played: Played) -> None:
+    def _end(self, played: Simulated) -> None:
         self._stage.make_peace()
         self.run(8 * 60)  # a feed that failed is polled after six hours at the latest
         wrong = played.come_to_an_end()
@@ -135,7 +137,7 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(dialect=st.sampled_from(range(len(DIALECTS))))
     @precondition(lambda self: self.played is None)
     def begin(self, dialect: int) -> None:
-        self.played = Played(dialect, Path(self.place.name), Stage)
+        self.played = self.player(dialect, Path(self.place.name), Stage)
         self.played._cuts.clear()
         self.run(30)
 
@@ -302,14 +304,20 @@ class AnyHistory(RuleBasedStateMachine):
             assert self.model.episodes[key].status != "held", f"{key} is held, and was sent"
 
 
-def live(count: int, *, steps: int = STEPS, seed: int | None = None) -> None:
+def live(
+    count: int,
+    *,
+    steps: int = STEPS,
+    seed: int | None = None,
+    machine: type[RuleBasedStateMachine] = AnyHistory,
+) -> None:
     """Live so many histories: by a seed, or, without one, the same at every time.
 
     Raises:
         AssertionError: a promise was broken.
     """
-    machine = AnyHistory.TestCase
-    machine.settings = settings(
+    case: Any = machine.TestCase
+    case.settings = settings(
         max_examples=count,
         stateful_step_count=steps,
         deadline=None,
@@ -319,8 +327,8 @@ def live(count: int, *, steps: int = STEPS, seed: int | None = None) -> None:
         suppress_health_check=list(HealthCheck),  # an example is a service's life: it takes seconds
     )
     if seed is not None:
-        machine.runTest = with_seed(seed)(machine.runTest)
-    machine().runTest()
+        case.runTest = with_seed(seed)(case.runTest)
+    case().runTest()
 
 
 def run(count: int, seed: int) -> Figures:

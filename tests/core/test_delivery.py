@@ -454,7 +454,8 @@ def test_shadow_holds_a_pending_request_for_a_person():
     settlement = hold_for_shadow(work())
     assert (settlement.request.status, settlement.request.reason) == (Status.HELD, "shadow")
     (told,) = settlement.events
-    assert (told.name, told.fields) == ("request.held", {"generation": 1, "reason": "shadow"})
+    said = {"generation": 1, "reason": "shadow", "was": "pending"}
+    assert (told.name, told.fields) == ("request.held", said)
 
 
 def test_only_what_is_pending_is_delivered():

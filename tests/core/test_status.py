@@ -26,8 +26,8 @@ def feed(podcast, failures=0):
     return FeedStatus(podcast, NOW, NOW, None, failures, reason, next_poll_at=NOW + HOUR)
 
 
-def request(guid, status=Status.PENDING):
-    return RequestStatus("show", guid, status, 1, None, 0, NOW)
+def request(guid, status=Status.PENDING, created_at=NOW):
+    return RequestStatus("show", guid, status, 1, None, 0, NOW, created_at)
 
 
 def test_an_empty_database_has_a_status_too():
@@ -55,7 +55,7 @@ def test_the_lines_stand_in_their_order_with_failing_feeds_first():
     snapshot = replace(
         EMPTY,
         feeds=[feed("b"), feed("z", failures=1), feed("a"), feed("y", failures=9)],
-        unsettled=[request("2"), request("1", Status.ACCEPTED)],
+        unsettled=[request("1", Status.ACCEPTED), request("2", created_at=NOW - HOUR)],
     )
     lines = [(e.name, e.podcast, e.guid) for e in block(snapshot, PROCESS)]
     assert lines == [
@@ -84,7 +84,7 @@ def test_a_feed_tells_when_it_answered_and_what_ails_it():
 
 
 def test_a_request_tells_what_it_waits_for():
-    waits = RequestStatus("show", "g", Status.PENDING, 2, "budget", 3, NOW)
+    waits = RequestStatus("show", "g", Status.PENDING, 2, "budget", 3, NOW, NOW - HOUR)
     (_, line, _) = block(replace(EMPTY, unsettled=[waits]), PROCESS)
     assert line.fields == {
         "status": "pending",
@@ -92,6 +92,7 @@ def test_a_request_tells_what_it_waits_for():
         "reason": "budget",
         "attempts": 3,
         "next_attempt_at": "2026-10-10T12:00:00.000Z",
+        "created_at": "2026-10-10T11:00:00.000Z",
     }
 
 

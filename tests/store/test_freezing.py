@@ -59,6 +59,7 @@ def test_every_pending_request_waits_and_says_so_once(database):
         "reason": "frozen",
         "attempts": 0,
         "next_attempt_at": iso(UNTIL),
+        "created_at": iso(NOON),
     }
 
 

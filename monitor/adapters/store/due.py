@@ -15,6 +15,7 @@ P = schema.podcasts.c
 EP = schema.episodes.c
 R = schema.requests.c
 AHEAD = (P.next_poll_at, R.next_attempt_at, EP.next_track_at, schema.freezes.c.until)
+MILLISECOND = timedelta(milliseconds=1)
 LEASES = (P.leased_until, EP.leased_until)
 POSTED = schema.posts.c.at  # pace and budget count by it
 BEHIND = (  # what was, and is measured from
@@ -36,17 +37,17 @@ def latest(conn: Connection) -> datetime | None:
 def set_back(conn: Connection, by: timedelta, now: datetime) -> None:
     """The wall clock was set back *by* so much: what is to come, comes as much sooner.
 
-    What was done was done at *now* at the latest. The event tells it, and that it is seen to.
+    What was done was done at *now* at the latest. The event tells it, and that it is seen to; to
+    the millisecond, as instants are in the log, so that its reader can set them back, too.
     """
+    by = timedelta(milliseconds=round(by / MILLISECOND))
     on_our_clock = conn.dialect.name == "sqlite"  # leases on PostgreSQL run on the database's
     for column in (*AHEAD, *(LEASES if on_our_clock else ())):
         _set_back(conn, column, by, now, least=now)
     _set_back(conn, POSTED, by, now, least=None)
     for column in BEHIND:
         conn.execute(sa.update(column.table).where(column > now).values({column: now}))
-    jumped = LogEvent(
-        "clock.jumped", level="warning", fields={"skew_s": -round(by.total_seconds())}
-    )
+    jumped = LogEvent("clock.jumped", level="warning", fields={"skew_s": -by.total_seconds()})
     events.append(conn, [jumped], now)
 
 

@@ -13,6 +13,7 @@ from monitor.core.model import LogEvent, iso
 F = schema.freezes.c
 R = schema.requests.c
 STENOBIRD = "stenobird"
+FROZEN = "frozen"
 REST = "stenobird: rest"
 RESTING = sa.select(F.until).where(F.source == REST)
 
@@ -40,8 +41,18 @@ def freeze(conn: Connection, freeze: Freeze, now: datetime) -> None:
         )
     )
     waiting = sa.and_(R.newest, R.status == Status.PENDING.value, R.next_attempt_at < freeze.until)
+    _defer(conn, waiting, freeze.until, now)
+
+
+def _defer(
+    conn: Connection, waiting: sa.ColumnElement[bool], until: datetime, now: datetime
+) -> None:
+    """Let requests wait until then for the door to open, and tell it of each."""
     rows = conn.execute(
-        sa.select(R.id, R.generation, R.attempts, schema.episodes.c.guid, schema.podcasts.c.name)
+        sa.select(
+            *(R.id, R.generation, R.attempts, R.created_at),
+            *(schema.episodes.c.guid, schema.podcasts.c.name),
+        )
         .join(schema.episodes, schema.episodes.c.id == R.episode_id)
         .join(schema.podcasts, schema.podcasts.c.id == schema.episodes.c.podcast_id)
         .where(waiting)
@@ -50,7 +61,7 @@ def freeze(conn: Connection, freeze: Freeze, now: datetime) -> None:
     conn.execute(
         sa.update(schema.requests)
         .where(R.id.in_([row.id for row in rows]))
-        .values(reason="frozen", next_attempt_at=freeze.until)
+        .values(reason=FROZEN, next_attempt_at=until)
     )
     told = [
         LogEvent(
@@ -59,9 +70,10 @@ def freeze(conn: Connection, freeze: Freeze, now: datetime) -> None:
             row.guid,
             fields={
                 "generation": row.generation,
-                "reason": "frozen",
+                "reason": FROZEN,
                 "attempts": row.attempts,
-                "next_attempt_at": iso(freeze.until),
+                "next_attempt_at": iso(until),
+                "created_at": iso(row.created_at),
             },
         )
         for row in rows
@@ -73,8 +85,8 @@ def try_again(conn: Connection, now: datetime) -> None:
     """Try the door at once: whoever starts the daemon may have mended what closed it."""
     ours = sa.and_(F.source == STENOBIRD, F.until > now)
     conn.execute(sa.update(schema.freezes).where(ours).values(until=now))
-    waiting = sa.and_(R.status == Status.PENDING.value, R.reason == "frozen")
-    conn.execute(sa.update(schema.requests).where(waiting).values(next_attempt_at=now))
+    frozen = sa.and_(R.newest, R.status == Status.PENDING.value, R.reason == FROZEN)
+    _defer(conn, sa.and_(frozen, R.next_attempt_at > now), now, now)
 
 
 def thaw(conn: Connection) -> None:

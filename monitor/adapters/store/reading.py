@@ -111,11 +111,11 @@ def _feeds(conn: Connection) -> list[FeedStatus]:
 
 
 def _unsettled(conn: Connection) -> list[RequestStatus]:
+    shown = (R.generation, R.reason, R.attempts, R.next_attempt_at, R.created_at)
     query = (
-        sa.select(P.name, EP.guid, R.status, R.generation, R.reason, R.attempts, R.next_attempt_at)
+        sa.select(P.name, EP.guid, R.status, *shown)
         .select_from(_NEWEST)
         .where(P.configured, R.status.in_(UNSETTLED))
-        .order_by(R.created_at, R.id)
     )
     return [
         RequestStatus(name, guid, Status(status), *rest)
