@@ -68,4 +68,4 @@ def _caveats(missing: Missing) -> Iterator[str]:
     if missing.problems:
         yield f"open problems that it does not describe: {missing.problems}"
     if missing.rough:
-        yield "the console's form rounds times, and leaves out attempts and the last poll"
+        yield "the console's form rounds times and leaves out what goes without saying"

@@ -12,7 +12,6 @@ from typing import Final
 
 from monitor.core.model import LogEvent
 from monitor.core.problems import Problem
-from monitor.core.said import Said
 from monitor.core.sequence import Line, Sequence
 from monitor.core.status import MOST, FeedStatus, Process, Snapshot, process_of, read_block
 from monitor.core.tally import Tally
@@ -143,12 +142,16 @@ class Retelling:
         Lower numbers than were heard, at a start: the database was put back.
         """
         status, process = read_block(block)
-        if Said(block[-1].fields).number("as_of_seq") != status.as_of_seq:
-            raise ValueError("the end is another's")
         put_back = self._has_restarted or not self._has_block
         if status.as_of_seq < self._order.last and not put_back:
             return
-        self.process, self._has_block, self._is_configuration_told = process, True, True
+        before = self.process  # of whom the console's blocks say less than a start does
+        self.process = Process(
+            process.version or before.version,
+            process.mode or before.mode,
+            process.pid or before.pid,
+        )
+        self._has_block = self._is_configuration_told = True
         self._tally.restate(status)
         self._heed(self._order.know(status.as_of_seq))
 

@@ -97,10 +97,13 @@ def read_block(lines: Sequence[LogEvent]) -> tuple[Snapshot, Process]:
     said = Said(summary.fields)
     podcasts, omitted = said.number("podcasts"), Said(end.fields).number("omitted")
     unnamed = podcasts - len(feeds)
+    as_of_seq = Said(end.fields).number("as_of_seq")
     if len(feeds) != min(podcasts, MOST) or omitted < unnamed:
         raise ValueError("a line is missing")
+    if said.whole("as_of_seq") not in {as_of_seq, None}:  # the console says it once
+        raise ValueError("the end is another's")
     snapshot = Snapshot(
-        as_of_seq=said.number("as_of_seq"),
+        as_of_seq=as_of_seq,
         episodes=said.number("episodes"),
         requests={Status(name): count for name, count in said.counts("requests").items()},
         held=said.counts("held"),

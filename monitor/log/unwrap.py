@@ -80,7 +80,7 @@ class Reader:
     def read(self, raw: bytes) -> Line | None:
         """Return what a line says, or None if it is none of ours."""
         text = raw.decode("utf-8", "replace").rstrip("\r\n").removeprefix("\ufeff")
-        if text.startswith("{") and (entry := _entry(text)) is not None:
+        if text.startswith("{") and '"MESSAGE"' in text and (entry := _entry(text)):
             return self._of(*entry, whole=True)
         whole = raw.endswith(b"\n")
         prefix = _PREFIX.match(text)

@@ -4,6 +4,7 @@ At every rest what he knows is compared with what the database's status says. Th
 to write a status at its start and now and then, is played here.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import zip_longest
 from typing import Any
@@ -42,10 +43,13 @@ class Listener:
 def said(status: Snapshot) -> list[Any]:
     """Return all that a status says, but for what is its own."""
     return [
-        (line.name, line.level, line.podcast, line.guid)
-        + tuple((key, value) for key, value in line.fields.items() if key not in ITS_OWN)
+        (line.name, line.level, line.podcast, line.guid, _without(line.fields, *ITS_OWN))
         for line in block(status, PROCESS)
     ]
+
+
+def _without(fields: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key not in names}
 
 
 def retold(raw: list[bytes]) -> Retelling:
