@@ -6,7 +6,7 @@ from monitor.core.problems import Kind, Problem, recover, remind, strike
 from tests.core.scenarios import DAY, HOUR, MINUTE, NOW, SECOND
 
 PATIENT = [Kind.FEED_FAILING, Kind.STENOBIRD_FAILING]
-SLOW = {Kind.REQUEST_UNLISTED, Kind.REQUEST_FAILING}
+SLOW = {Kind.REQUEST_UNLISTED, Kind.REQUEST_FAILING, Kind.OFFLINE}
 AT_ONCE = [kind for kind in Kind if kind not in {*PATIENT, *SLOW}]
 
 
