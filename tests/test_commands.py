@@ -167,9 +167,15 @@ def test_poll_says_when_nobody_will_do_it(service):
 
 def test_check_is_a_line_each_and_its_exit_status_the_worst(service):
     done = service.command("check")
-    assert done.returncode == 0
-    subjects = [line.split()[1] for line in done.stdout.splitlines()]
-    assert subjects == ["configuration", "database", "feed", "stenobird"]
+    assert done.returncode == 1
+    lines = [line.split()[:2] for line in done.stdout.splitlines()]
+    assert lines == [
+        ["ok", "configuration"],
+        ["ok", "database"],
+        ["problem", "daemon"],
+        ["ok", "feed"],
+        ["ok", "stenobird"],
+    ]
     text = service.config.read_text()
     service.config.write_text(text.replace(service.far.publisher.path, "/feed/none.rss"))
     assert service.command("check").returncode == 1

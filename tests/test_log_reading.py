@@ -48,7 +48,7 @@ def events(draw):
     name = draw(st.sampled_from(sorted(EVENTS)))
     fields = {}
     for key in EVENTS[name].fields:
-        if key == "requests":
+        if name == "status.summary" and key == "requests":
             fields[key] = {str(s): draw(st.integers(0, 9)) for s in Status}
         elif name == "status.summary" and key == "held":
             fields[key] = draw(

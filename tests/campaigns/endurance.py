@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,12 +28,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from monitor.adapters.http import Http
+from monitor.adapters.reach import reaches
 from monitor.adapters.store import migrate, polls
 from monitor.adapters.store.database import Database, connect
 from monitor.core.model import LogEvent
 from monitor.demo import ManualClock
 from monitor.dispatch import CAPACITY, Dispatcher
 from monitor.jobs.context import Context, Podcast
+from monitor.jobs.uplink import Uplink
 from tests.campaigns.figures import Figures, Violation
 from tests.living import LIMITS, POLLING, REQUESTS, START, Life
 
@@ -307,6 +310,10 @@ class Endurance:
             podcasts=self.podcasts,
             limits=replace(LIMITS, lease_for=timedelta(days=1)),  # the clock runs ahead of the work
             emit=self._tell,
+            uplink=Uplink(
+                [podcast.feed for podcast in self.podcasts.values()],
+                partial(reaches, allow_private=True),
+            ),
         )
 
     def _tell(self, event: LogEvent, _at: datetime) -> None:

@@ -67,7 +67,7 @@ def test_the_status_counts_newest_requests_by_status_and_holds_by_reason(databas
         NAME: (NOON - HOUR, 0),
         "spare": (None, 0),
     }
-    pending, accepted = snapshot.unsettled
+    pending, accepted = sorted(snapshot.unsettled, key=lambda request: request.guid)
     assert (pending.status, pending.reason, pending.attempts) == (Status.PENDING, "http_503", 2)
     assert pending.next_attempt_at == NOON
     assert (accepted.guid, accepted.status) == ("substack:post:5", Status.ACCEPTED)
