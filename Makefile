@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CONFIG ?= config/podcast-monitor.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test corpus bench chaos check format docs install clean
+.PHONY: help demo run test coverage corpus bench chaos check format docs install clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ run: $(VENV)/installed ## run the service in the foreground (CONFIG=…); the da
 	@$(BIN)/podcast-monitor --config $(CONFIG) run
 
 test: $(VENV)/developed ## run the tests
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+coverage: $(VENV)/developed ## run them and say which lines none of them reaches: it takes twice as long
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --cov --cov-report term
 
 corpus: $(VENV)/developed ## read every captured document, replay every series (minutes)

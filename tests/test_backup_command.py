@@ -24,6 +24,7 @@ from pathlib import Path
 from monitor.adapters.store import backup
 from monitor.cli import main
 number, where = getattr(signal, sys.argv.pop(1)), sys.argv.pop(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs us may have had it ignored
 def die(*_):
     assert list(Path.cwd().glob(".*.part"))
     os.kill(os.getpid(), number)

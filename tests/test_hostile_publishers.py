@@ -181,7 +181,6 @@ async def test_each_costs_its_own_poll_with_one_reason_and_nothing_else(tmp_path
     }
     fine = polled["fine"]
     assert (fine["outcome"], fine["items"], fine["new"]) == ("ok", len(FINE + LOCAL), len(FINE))
-    assert fine["took_ms"] < 4000
     database = tmp_path / "hostile.db"
     with closing(sqlite3.connect(database)) as conn:
         assert conn.execute("SELECT count(*) FROM episodes").fetchone() == (len(FINE),)

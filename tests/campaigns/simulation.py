@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -122,7 +122,6 @@ class Simulated:
         self.logs: list[list[dict[str, Any]]] = []
         self.jumps: list[datetime] = []
         self.met = self.days.met
-        self._numbers = Random(f"jitter {seed}")
         self._tokens = 0
         self._cuts = sorted(self.chance.uniform(0.2, DAYS) * DAY_S for _ in range(CUTS))
         self._todo = self._plan()
@@ -152,12 +151,16 @@ class Simulated:
 
     def live(self) -> list[str]:
         """Live through the fortnight, then in peace to the end; return what was not kept."""
-        while self.clock.passed_s < DAYS * DAY_S:
-            if self.go_on(DAYS * DAY_S):
+        self.live_through(DAYS)
+        return self.come_to_an_end()
+
+    def live_through(self, days: int) -> None:
+        """Live so long under faults."""
+        while self.clock.passed_s < days * DAY_S:
+            if self.go_on(days * DAY_S):
                 break
             self.met["power_cut"] += 1
             self.clock.passed_s += self.chance.choice((0.0, 1.0, 60.0, 3_600.0, 8 * 3_600.0))
-        return self.come_to_an_end()
 
     def come_to_an_end(self) -> list[str]:
         """Live on in peace until all is quiet; return what was not kept."""
@@ -236,9 +239,6 @@ class Simulated:
         self._tokens += 1
         return f"lease {self._tokens}"
 
-    def jitter(self) -> float:
-        return self._numbers.random()
-
     # --- what is left behind ---------------------------------------------------------------
 
     def history(self) -> Any:
@@ -259,13 +259,13 @@ class Simulated:
             explained=EXPLAINED,
         )
 
-    def digest(self) -> str:
-        """Return a digest of all events, effects and exchanges: two equal histories have one."""
+    def told(self) -> list[str]:
+        """Return all events, effects and exchanges: two equal histories have the same."""
         with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"))) as conn:
             rows = conn.execute("SELECT * FROM events ORDER BY seq").fetchall()
         replica = self.days.replica
-        polls = [each.exchanges for each in self.days.publishers.values()]
-        return sha256(repr((rows, replica.effects, replica.exchanges, polls)).encode()).hexdigest()
+        polls = chain.from_iterable(each.exchanges for each in self.days.publishers.values())
+        return [*map(repr, chain(rows, polls, replica.exchanges, replica.effects))]
 
 
 class _Life:
@@ -276,6 +276,7 @@ class _Life:
         self.clock = simulated.clock
         self.database = database
         self.switch = Breaker(simulated.chance)
+        self.jitter = Random(f"jitter {simulated.chance.random()}")  # what dies may draw from it
         self.woken: set[str] = set()
         self.ahead = self.clock.ahead  # as far as this process knows
 
@@ -330,7 +331,7 @@ class _Life:
             evidence=None,
             parsers=nobody,
             now=self.clock.wall,
-            chance=self.simulated.jitter,
+            chance=self.jitter.random,
             token=self.simulated.token,
             emit=self._emit,
             wake=self.woken.add,

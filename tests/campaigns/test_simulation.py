@@ -1,5 +1,6 @@
-"""Three simulated fortnights, one of them twice: the same seed gives the same history."""
+"""Simulated fortnights; and the same seed gives the same history."""
 
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.campaigns.simulation import Simulated
 
 FAULTS = 100  # at least, in each history
+SOME_DAYS = 5
 
 
 def lived(seed, place: Path):
@@ -19,12 +21,17 @@ def lived(seed, place: Path):
     return simulated
 
 
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [1, 3])
 def test_a_fortnight_of_faults_breaks_no_promise(seed, tmp_path):
+    """The third of them is heard by who retells it, in ``test_retelling.py``."""
     lived(seed, tmp_path / "history")
 
 
 def test_the_same_seed_gives_the_same_history(tmp_path):
-    first, second = (lived(1, tmp_path / name) for name in ("first", "second"))
+    (tmp_path / "again").mkdir()
+    first, second = Simulated(1, tmp_path), Simulated(1, tmp_path / "again")
+    for simulated in (first, second):
+        simulated.live_through(SOME_DAYS)
     assert first.met == second.met
-    assert first.digest() == second.digest()
+    differences = (pair for pair in zip_longest(first.told(), second.told()) if len({*pair}) == 2)
+    assert next(differences, None) is None
