@@ -31,6 +31,7 @@ from monitor.demo import ManualClock
 from monitor.demo.publisher import Publisher, real_items
 from monitor.demo.server import World, serve_in_thread
 from monitor.dispatch import Dispatcher
+from monitor.jobs.outage import Outage
 
 START = datetime(2026, 11, 2, 12, tzinfo=UTC)
 SETTLED_IN = timedelta(days=1)  # before: the back catalogue is read, and looked at
@@ -137,7 +138,7 @@ class Year:
         )
         named = [(p.name, p.feed, p.slug) for p in ctx.podcasts.values()]
         await ctx.write(takeover.take_over, named, self.clock())
-        return Dispatcher(ctx)
+        return Dispatcher(ctx, Outage(ctx.now, ctx.emit))
 
     async def _work(self, dispatcher: Dispatcher, database: Database, until: datetime) -> None:
         while self.clock() < until:

@@ -12,6 +12,7 @@ from monitor.adapters.http import Http
 from monitor.adapters.sandbox import Sandbox
 from monitor.adapters.stenobird import Stenobird
 from monitor.assembly import open_http, open_stenobird
+from monitor.clock import now
 from monitor.config import Config
 from monitor.core.model import (
     Document,
@@ -25,7 +26,6 @@ from monitor.core.model import (
 )
 from monitor.core.parse import document_of
 from monitor.core.slug import candidates
-from monitor.daemon import now
 from monitor.jobs.context import Podcast
 from monitor.jobs.reading import Reader, read
 from monitor.log.fields import escaped

@@ -25,12 +25,12 @@ from monitor.adapters.store import events as store_events
 from monitor.adapters.store import instance, migrate, polls, reading, verbs
 from monitor.adapters.store.database import Database, connect
 from monitor.adapters.store.reading import EpisodeRow
+from monitor.clock import now
 from monitor.config import Config, load
 from monitor.core.lifecycle import IllegalTransition, Status
 from monitor.core.model import CommittedEvent, ConfigError, MonitorError, iso
 from monitor.core.problems import Problem
 from monitor.core.status import Process, Snapshot, block
-from monitor.daemon import now
 from monitor.log.fields import escaped
 from monitor.naming import the_episode, the_podcasts
 from monitor.retold import retold

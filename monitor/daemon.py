@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, closing, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import uuid4
 
@@ -21,41 +21,35 @@ from sqlalchemy import Connection
 
 from monitor import __version__, log, signals
 from monitor.adapters import systemd
-from monitor.adapters.store import due, migrate, polls, presence, takeover
+from monitor.adapters.store import due, integrity, migrate, polls, presence, takeover
 from monitor.adapters.store.database import Database, connect
 from monitor.adapters.store.instance import instance
 from monitor.assembly import open_context
+from monitor.clock import is_set, now
 from monitor.config import Config, rejections
 from monitor.core.model import ConfigError, DatabaseError, LogEvent, UnavailableError, iso
 from monitor.core.problems import Kind, strike
 from monitor.core.status import Process
 from monitor.dispatch import Dispatcher
+from monitor.fault import describe
 from monitor.housekeeping import EVERY as HOUSEKEEPING_EVERY
 from monitor.housekeeping import Housekeeping
 from monitor.jobs import offline
 from monitor.jobs.context import Context
+from monitor.jobs.outage import Outage
 from monitor.logbook import Logbook
 from monitor.rules import shortest_interval
-from monitor.ticker import Ticker, describe
+from monitor.ticker import Ticker
 
-EARLIEST = datetime(2026, 11, 1, tzinfo=UTC)  # nothing of this program is older
 SECOND = timedelta(seconds=1)
 SUPERVISE_EVERY = timedelta(seconds=5)
 LONGEST_TICK = timedelta(seconds=5)
 SHORTEST_TICK = timedelta(milliseconds=100)
 STOP_WITHIN = timedelta(seconds=15)  # the dispatcher's part is 5, a locked database's 10
 LEAVE_WITHIN = timedelta(seconds=1)
+MIGRATED_WITHIN = timedelta(minutes=30)  # systemd would end a start that takes longer than usual
+CLOCK_SET_WITHIN = timedelta(seconds=30)  # told anew every second of the wait
 DNS_THREADS = 64  # asyncio's six would let a dead resolver starve the healthy feeds
-
-
-def now() -> datetime:
-    """Return the wall clock's time, in UTC."""
-    return datetime.now(UTC)
-
-
-def is_set(at: datetime) -> bool:
-    """Return whether a clock that says *at* was ever set: without a battery it begins in 1970."""
-    return at >= EARLIEST
 
 
 def serve(config: Config, reload: Callable[[], Config]) -> int:
@@ -77,6 +71,7 @@ def serve_once(config: Config) -> int:
 
 def _run(config: Config, life: Callable[["Daemon"], Awaitable[int]]) -> int:
     signals.ignore_until_heeded()
+    systemd.Notifier.from_environ(os.environ).extend(MIGRATED_WITHIN)
     with closing(connect(config.database)) as database, instance(database):
         migrate.migrate(database)
         daemon = Daemon(config, database)
@@ -95,6 +90,8 @@ class Daemon:
         self.database = database
         self.id = uuid4().hex
         self.began = time.monotonic()
+        self.outage = Outage(now, _log_at)
+        self.housekeeping = Housekeeping(time.monotonic)
         self.notify = systemd.Notifier.from_environ(os.environ)
         self.set_back = timedelta()  # by how much the wall clock was, until that is seen to
         self.stopping = False
@@ -107,16 +104,33 @@ class Daemon:
 
     async def run(self, reload: Callable[[], Config]) -> int:
         """Serve until a signal asks to stop. Raises as ``serve`` does."""
-        await _until_the_clock_is_set()
+        await _until_the_clock_is_set(self.notify)
         self._begin()
         self._listen(reload)
-        while not self.stopping:
-            self.turn.clear()
+        status = 1
+        try:
+            while not self.stopping:
+                self.turn.clear()
+                await self._serve_when_possible()
+            if self.outage.lasting is not None:
+                raise self.outage.lasting
+            status = 0
+        finally:
+            _leave_soon(status)
+        return status
+
+    async def _serve_when_possible(self) -> None:
+        """Serve. Once it has, a database that cannot be taken over again now is waited for."""
+        try:
             await self._serve()
-        _leave_soon()
-        if self.dispatcher.outage.lasting is not None:
-            raise self.dispatcher.outage.lasting
-        return 0
+        except DatabaseError as error:
+            if error.lasting or self.reloading_since is None:
+                raise
+            self.outage.failed(error)
+            self.notify.watchdog()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LONGEST_TICK.total_seconds()):
+                    await self.turn.wait()
 
     async def _serve(self) -> None:
         """Serve on one configuration, until it is time to stop or to take another."""
@@ -157,10 +171,12 @@ class Daemon:
                     await self.logbook.tell_status()
                     await self.ctx.write(presence.leave, self.id)
         except DatabaseError as error:
-            self.dispatcher.outage.failed(error)
+            self.outage.failed(error)
         except TimeoutError as error:
             fields = {"tick": "stop", "error": describe(error)}
             _emit(LogEvent("tick.failed", level="error", fields=fields))
+            self.ticker.abandon()
+            await self.dispatcher.abandon()
 
     async def run_once(self) -> int:
         """Poll every podcast, then deliver and track what is due.
@@ -214,10 +230,10 @@ class Daemon:
             now=now,
             chance=random.random,
             token=lambda: uuid4().hex,
-            emit=lambda event, at: log.emit(event, at=at),
+            emit=_log_at,
             wake=self.ticker.wake,
         )
-        self.dispatcher = Dispatcher(self.ctx)
+        self.dispatcher = Dispatcher(self.ctx, self.outage)
         self.logbook = Logbook(self.ctx, process=self._process, notify=self.notify, now=now)
         self.logbook.ours = await self.ctx.write(_take_over, self.ctx, self.id)
 
@@ -230,7 +246,8 @@ class Daemon:
         self._every(LONGEST_TICK, "uplink", partial(offline.watch, self.ctx))
         self._every(LONGEST_TICK, "log", self.logbook.write)
         self._every(self.config.log.status_every, "status", self.logbook.tell_status)
-        self._every(HOUSEKEEPING_EVERY, "housekeeping", Housekeeping(self.ctx, time.monotonic))
+        self._every(HOUSEKEEPING_EVERY, "housekeeping", partial(self.housekeeping, self.ctx))
+        self._every(LONGEST_TICK, "database", self._try_the_database)
         if self.database.kind != "sqlite":
             self._every(presence.RENEW_EVERY, "presence", self.stay_present)
 
@@ -243,13 +260,17 @@ class Daemon:
             try:
                 await work()
             except DatabaseError as error:
-                self.dispatcher.outage.failed(error)
+                self.outage.failed(error)
                 if error.lasting and not self.stopping:
                     self._stop(reason=error.reason)
-            else:
-                self.dispatcher.outage.worked()
 
         self.ticker.every(interval, name, unless_away)
+
+    async def _try_the_database(self) -> None:
+        """See whether its outage is over. Only a write tells: a lock and a full disk let one read."""
+        if self.outage.stands:
+            await self.ctx.write(integrity.write_anew)
+            self.outage.worked()
 
     # --- signals and the watchdog ---------------------------------------------------------
 
@@ -328,28 +349,40 @@ class Daemon:
         return round(time.monotonic() - self.began)
 
 
+def _log_at(event: LogEvent, at: datetime) -> None:
+    log.emit(event, at=at)
+
+
 def _emit(event: LogEvent) -> None:
     """Log what is not committed."""
-    log.emit(event, at=now())
+    _log_at(event, now())
 
 
-async def _until_the_clock_is_set() -> None:
+async def _until_the_clock_is_set(notify: systemd.Notifier) -> None:
     """Wait, without a word in the database: by such a clock every episode would be new."""
     if is_set(now()):
         return
+    began = time.monotonic()
     for event in strike(None, Kind.CLOCK, reason="unset", now=now()).events:
         _emit(event)
-    while not is_set(now()):  # noqa: ASYNC110 - what is waited for is the machine's clock
+    while not is_set(now()):
+        notify.extend(CLOCK_SET_WITHIN)
         await asyncio.sleep(1)
-    _emit(LogEvent("problem.recovered", fields={"problem": Kind.CLOCK, "reason": "unset"}))
+    took_s = round(time.monotonic() - began)
+    _emit(
+        LogEvent(
+            "problem.recovered",
+            fields={"problem": Kind.CLOCK, "reason": "unset", "took_s": took_s},
+        )
+    )
 
 
-def _leave_soon() -> None:
+def _leave_soon(status: int) -> None:
     """End the process though a thread hangs: Python would wait for it, and nobody needs it now.
 
     A resolver without an answer takes half a minute, a hostile feed's parser as long.
     """
-    last_resort = threading.Timer(LEAVE_WITHIN.total_seconds(), os._exit, (0,))
+    last_resort = threading.Timer(LEAVE_WITHIN.total_seconds(), os._exit, (status,))
     last_resort.daemon = True
     last_resort.start()
 

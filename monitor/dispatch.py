@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from monitor import fault
 from monitor.adapters.store import leases, polls
 from monitor.adapters.store import work as store
 from monitor.core.model import DatabaseError, Feed, LogEvent
@@ -19,7 +20,6 @@ from monitor.jobs import deliver, track
 from monitor.jobs.context import Context
 from monitor.jobs.outage import Outage
 from monitor.jobs.poll import poll_feed
-from monitor.ticker import describe
 
 T = TypeVar("T")
 Unit = Callable[[Connection], object]
@@ -34,10 +34,10 @@ STOP_WITHIN_S = 5.0  # what is under way may take so long to end; then its lease
 class Dispatcher:
     """Starts jobs on what it leases, and knows those under way."""
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, outage: Outage) -> None:
         self.ctx = ctx
         self.failed = False  # whether any job failed so far
-        self.outage = Outage(ctx.now, ctx.emit)
+        self._outage = outage
         # A SQLite file's configured podcasts are ours alone; on PostgreSQL others may have theirs.
         self._ours = None if ctx.database.kind == "sqlite" else frozenset(ctx.podcasts)
         self._owed: dict[str, list[Unit]] = {kind: [] for kind in CAPACITY}
@@ -85,7 +85,12 @@ class Dispatcher:
         running = self.running()
         if not running:
             return
-        _, late = await asyncio.wait(running, timeout=STOP_WITHIN_S)
+        await asyncio.wait(running, timeout=STOP_WITHIN_S)
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Cancel what is under way."""
+        late = self.running()
         for job in late:
             job.cancel()
         await asyncio.gather(*late, return_exceptions=True)
@@ -156,9 +161,11 @@ class Dispatcher:
 
     def _tell(self, kind: str, error: Exception) -> None:
         if isinstance(error, DatabaseError):
-            self.outage.failed(error)
+            self._outage.failed(error)
             return
-        fields = {"tick": kind, "error": describe(error)}
+        if not isinstance(error, TimeoutError):
+            fault.trace(error)
+        fields = {"tick": kind, "error": fault.describe(error)}
         self.ctx.emit(LogEvent("tick.failed", level="error", fields=fields), self.ctx.now())
 
 

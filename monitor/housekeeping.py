@@ -18,31 +18,30 @@ AT_ONCE = 50  # feeds whose past is read in one transaction: what is due meanwhi
 
 
 class Housekeeping:
-    """Called every hour, and at the start."""
+    """Called every hour, and at each start or reload; what is daily is so over reloads, too."""
 
-    def __init__(self, ctx: Context, monotonic: Callable[[], float]) -> None:
-        self._ctx = ctx
+    def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._looked_at_file = monotonic()
         self._listened = -DAY_S
 
-    async def __call__(self) -> None:
-        await self._ctx.write(_remind, self._ctx.now())
+    async def __call__(self, ctx: Context) -> None:
+        await ctx.write(_remind, ctx.now())
         if self._monotonic() - self._listened >= DAY_S:
-            await self._listen()
+            await _listen(ctx)
             self._listened = self._monotonic()
         if self._monotonic() - self._looked_at_file >= DAY_S:
+            check = partial(integrity.require_sound, ctx.database)
+            await asyncio.get_running_loop().run_in_executor(ctx.database_thread, check)
             self._looked_at_file = self._monotonic()
-            check = partial(integrity.require_sound, self._ctx.database)
-            await asyncio.get_running_loop().run_in_executor(self._ctx.database_thread, check)
 
-    async def _listen(self) -> None:
-        """Find the feeds that have been silent for too long."""
-        now = self._ctx.now()
-        names = [*self._ctx.podcasts]
-        quiet = await self._ctx.read(arrivals.without_news_since, names, now - LEAST)
-        for start in range(0, len(quiet), AT_ONCE):
-            await self._ctx.write(_tell_of_silence, quiet[start : start + AT_ONCE], now)
+
+async def _listen(ctx: Context) -> None:
+    """Find the feeds that have been silent for too long."""
+    now = ctx.now()
+    quiet = await ctx.read(arrivals.without_news_since, [*ctx.podcasts], now - LEAST)
+    for start in range(0, len(quiet), AT_ONCE):
+        await ctx.write(_tell_of_silence, quiet[start : start + AT_ONCE], now)
 
 
 def _remind(conn: Connection, at: datetime) -> None:

@@ -24,6 +24,7 @@ from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.asyncio import AsyncIOScheduler, run_in_event_loop
 from apscheduler.triggers.interval import IntervalTrigger
 
+from monitor import fault
 from monitor.core.model import Level, LogEvent, Scalar
 
 Work = Callable[[], Awaitable[object]]
@@ -109,7 +110,8 @@ class Tick:
         return not self.idle.is_set()
 
     def failed(self, error: BaseException) -> None:
-        self._say("tick.failed", "error", error=describe(error))
+        fault.trace(error)
+        self._say("tick.failed", "error", error=fault.describe(error))
 
     def overran(self) -> None:
         """Say, once a run, that it is due again and still running; a wake too soon is neither."""
@@ -199,7 +201,12 @@ class Ticker:
         self.ticks.clear()
         for tick in running:
             await tick.idle.wait()
-        self.scheduler.shutdown(wait=False)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Cancel the ticks that run, and start no more."""
+        if self.scheduler.running:
+            self.scheduler.shutdown(wait=False)
 
     def supervise(self) -> tuple[str, ...]:
         """Re-arm the ticks after a jump of the wall clock; return the names of those stuck."""
@@ -232,9 +239,3 @@ class Ticker:
             tick.failed(event.exception)
         else:
             tick.overran()
-
-
-def describe(error: BaseException | None) -> str:
-    """Return an exception in one line: its kind, and the first line of what it says."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

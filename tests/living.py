@@ -38,6 +38,7 @@ from monitor.demo.stenobird import Dialect, Replica
 from monitor.dispatch import Dispatcher
 from monitor.jobs import offline
 from monitor.jobs.context import Context, Limits, Podcast
+from monitor.jobs.outage import Outage
 from monitor.jobs.outcomes import Outcomes
 from monitor.jobs.uplink import Uplink
 
@@ -221,7 +222,7 @@ class Life:
             ctx = self._context(database, SwitchedHttp(http, switch), stack)
             podcasts = [(p.name, p.feed, p.slug) for p in ctx.podcasts.values()]
             await ctx.write(takeover.take_over, podcasts, ctx.now())
-            dispatcher = Dispatcher(ctx)
+            dispatcher = Dispatcher(ctx, Outage(ctx.now, ctx.emit))
             for _ in range(steps):
                 for start in (
                     dispatcher.start_polls,

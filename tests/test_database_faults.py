@@ -19,12 +19,51 @@ import sqlalchemy as sa
 from monitor.adapters.store import events, migrate, schema
 from monitor.adapters.store.database import connect
 from monitor.core.model import ConfigError, DatabaseError, LogEvent
+from monitor.daemon import LONGEST_TICK
 from monitor.demo.server import World, serve_in_thread
 from tests.service import Far, Process, Service, now, wait_until
 
 STOP_WITHIN_S = 45  # TimeoutStopSec of the unit
 SOON_S = 20  # patience with a lock is 10
 FLIPPED = range(150)  # seeds
+NOBODY_RESOLVES = """
+[[podcasts]]
+name = "hangs"
+feed = "http://name.hangs.example/feed.rss"
+stenobird = "hangs"
+"""
+HANGING_RESOLVER = """
+import socket
+import time
+
+ask = socket.getaddrinfo
+
+
+def getaddrinfo(host, *given, **named):
+    if str(host).endswith(".hangs.example"):
+        time.sleep(60)
+    return ask(host, *given, **named)
+
+
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+HASTY = """
+from datetime import timedelta
+
+from monitor.adapters.store import database
+
+database.connect.__kwdefaults__["patience"] = timedelta(seconds=1)
+"""
+
+
+def site(directory: Path, code: str) -> str:
+    """Return a PYTHONPATH by which a process runs *code* before anything else."""
+    place = directory / "site"
+    place.mkdir()
+    (place / "sitecustomize.py").write_text(code)
+    return str(place)
 
 
 @pytest.fixture
@@ -68,13 +107,16 @@ def assert_calm(process: Process) -> None:
 # --- another process keeps it locked -------------------------------------------------------
 
 
-def test_a_lock_of_another_process_is_told_once_and_outlived(service, far):
-    daemon = service.start()
+def test_a_lock_of_another_process_is_told_once_and_outlived(service, far, tmp_path):
+    """However long, and though reading goes on: each tick fails, or reads, several times."""
+    daemon = service.start(PYTHONPATH=site(tmp_path, HASTY))
     daemon.until("feed.polled", new=1)
     with locked(service.database):
         guid = far.publish(200)
         daemon.until("problem.opened", problem="database", reason="locked")
+        time.sleep(2 * LONGEST_TICK.total_seconds())
     daemon.until("request.processed", guid=guid)
+    daemon.until("problem.recovered", problem="database")
     assert daemon.stop() == 0
     assert troubles(daemon) == [("problem.opened", "locked"), ("problem.recovered", "locked")]
     assert [effect.guid for effect in far.replica.effects] == [guid]
@@ -107,9 +149,22 @@ def test_without_room_it_waits_and_goes_on_when_there_is_some(service, far):
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, unlimited)
     daemon.until("request.processed", guid=guid)
+    daemon.until("problem.recovered", problem="database")
     assert daemon.stop() == 0
     assert troubles(daemon) == [("problem.opened", "io_error"), ("problem.recovered", "io_error")]
     assert_calm(daemon)
+
+
+def test_a_file_that_was_replaced_ends_it_with_1_though_a_resolver_hangs(service, tmp_path):
+    """A clean exit would be no failure to systemd: no restart, and nobody is told."""
+    service.configure(extra=NOBODY_RESOLVES)
+    daemon = service.start(PYTHONPATH=site(tmp_path, HANGING_RESOLVER))
+    daemon.until("feed.polled", podcast="show", new=1)
+    copy = service.database.with_name("copy.db")
+    shutil.copy(service.database, copy)
+    copy.replace(service.database)
+    assert ended(daemon) == 1
+    assert daemon.told("daemon.stopping")[0]["reason"] == "replaced"
 
 
 def fill(path: Path) -> None:
@@ -130,6 +185,7 @@ def test_a_full_disk_is_told_once_and_outlived(service, far, small_disk):
     daemon.until("problem.opened", problem="database", reason="disk_full")
     filler.unlink()
     daemon.until("request.processed", guid=guid)
+    daemon.until("problem.recovered", problem="database")
     assert daemon.stop() == 0
     assert troubles(daemon) == [("problem.opened", "disk_full"), ("problem.recovered", "disk_full")]
     assert_calm(daemon)

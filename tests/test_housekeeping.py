@@ -1,6 +1,7 @@
 """What is seen to every hour and every day, on both databases."""
 
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -30,7 +31,7 @@ class House:
             now=lambda: self.now,
             database_thread=None,
         )
-        self._keep = Housekeeping(ctx, self._monotonic)
+        self._keep = partial(Housekeeping(self._monotonic), ctx)
 
     def _monotonic(self):
         return self.now.timestamp()
@@ -53,7 +54,11 @@ class House:
 
 def weekly(database, **feed):
     """Record a show that came every week until a week before now."""
-    record(database, *WEEKLY)
+    recorded(database, *WEEKLY, **feed)
+
+
+def recorded(database, *episodes, **feed):
+    record(database, *episodes)
     (leased,) = lease_feeds(database, now=NOON + HOUR)
     plan = planned(leased)
     plan = replace(plan, feed=replace(plan.feed, **feed))
@@ -70,6 +75,14 @@ async def test_a_silent_feed_is_a_problem_once_that_is_explained(database):
     assert told.fields["reason"] == "no_news_in_14d"
     assert told.fields["detail"].startswith("of its last 29 gaps 95 % were within 7.0 d")
     assert at == NOON + 8 * DAY  # 15 days after the last: the first day beyond 14
+
+
+async def test_a_back_catalogue_without_dates_tells_nothing_of_its_rhythm(database):
+    undated = (new(n, published_at=None) for n in range(50))
+    recorded(database, *undated, last_new_at=NOON, baseline_at=NOON)
+    house = House(database)
+    await house.keep(until=NOON + 60 * DAY)
+    assert house.told() == []
 
 
 async def test_it_is_reminded_of_monthly(database):

@@ -25,6 +25,7 @@ from monitor.adapters.store.database import Database, connect
 from monitor.demo import ManualClock
 from monitor.dispatch import Dispatcher
 from monitor.jobs.context import Context, Podcast
+from monitor.jobs.outage import Outage
 from monitor.jobs.outcomes import Outcomes
 from monitor.jobs.uplink import Uplink
 from tests.adapters.server import FarEnd, far_end, reply
@@ -73,7 +74,7 @@ class World:
     commits: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.dispatcher = Dispatcher(self.ctx)
+        self.dispatcher = Dispatcher(self.ctx, Outage(self.ctx.now, self.ctx.emit))
         sa.event.listen(self.database.engine, "commit", lambda _: self.commits.append(1))
 
     def serve(self, body: bytes, *, etag: bool = True) -> None:

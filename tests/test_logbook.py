@@ -8,9 +8,9 @@ import pytest
 from monitor import log
 from monitor.adapters.store import events, schema
 from monitor.adapters.systemd import Notifier
+from monitor.clock import now
 from monitor.core.model import DatabaseError, LogEvent
 from monitor.core.status import Process
-from monitor.daemon import now
 from monitor.logbook import Logbook
 
 pytestmark = pytest.mark.anyio

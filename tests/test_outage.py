@@ -98,7 +98,7 @@ class Enduring(Life):
             ctx = replace(ctx, token=lambda: uuid4().hex)
             configured = [(p.name, p.feed, p.slug) for p in ctx.podcasts.values()]
             await ctx.write(take_over, configured, self.clock())
-            dispatcher = Dispatcher(ctx)
+            dispatcher = Dispatcher(ctx, Outage(ctx.now, ctx.emit))
             for _ in range(steps):
                 for start in (
                     dispatcher.start_polls,
@@ -137,7 +137,7 @@ def test_what_a_job_held_when_the_database_went_away_is_done_when_it_is_back(aft
         life.assert_kept()
 
 
-def test_a_fault_of_ours_in_a_delivery_backs_off_with_a_reason(monkeypatch):
+def test_a_fault_of_ours_in_a_delivery_backs_off_with_a_reason(monkeypatch, caplog):
     tried = []
 
     def broken(*_args, **_kwargs):
@@ -151,6 +151,8 @@ def test_a_fault_of_ours_in_a_delivery_backs_off_with_a_reason(monkeypatch):
             life.run(60)
             assert life.request() == ("pending", "internal_error")
         assert 1 <= len(tried) <= 5, "not at every tick"
+        (trace,) = [record for record in caplog.records if record.exc_info]
+        assert trace.exc_info[0] is ZeroDivisionError, "where it happened, once"
         assert {event.name for event in life.said} == {"tick.failed"}
         life.step = STEP
         life.run(9)

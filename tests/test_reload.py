@@ -4,9 +4,11 @@ import os
 import pty
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
@@ -70,6 +72,25 @@ def test_a_new_podcast_is_followed_and_the_old_one_goes_on(service, far, other):
     daemon.until("request.processed", guid=guid)
     assert daemon.told("daemon.reloaded")[0]["podcasts"] == 2
     assert len(daemon.told("daemon.started")) == len(daemon.told("daemon.ready")) == 1
+    assert daemon.stop() == 0
+    assert_nothing_is_missing(daemon)
+
+
+def test_a_reload_while_the_database_is_locked_waits_for_it(service, far):
+    daemon = service.start()
+    daemon.until("feed.polled", podcast="show", new=1)
+    with closing(sqlite3.connect(service.database, isolation_level=None)) as conn:
+        conn.execute("BEGIN IMMEDIATE")
+        daemon.send(signal.SIGHUP)
+        daemon.until("problem.opened", problem="database", reason="locked")
+        wait_until(lambda: daemon.told("problem.opened"), "nothing was said")
+        time.sleep(6)
+        guid = far.publish(200)
+        conn.execute("ROLLBACK")
+    daemon.until("daemon.reloaded")
+    daemon.until("request.processed", guid=guid)
+    daemon.until("problem.recovered", problem="database")
+    assert [line["problem"] for line in daemon.told("problem.opened")] == ["database"]
     assert daemon.stop() == 0
     assert_nothing_is_missing(daemon)
 

@@ -10,7 +10,8 @@ import pytest
 
 from monitor import ticker as module
 from monitor.core.model import LogEvent
-from monitor.ticker import Ticker, describe
+from monitor.fault import describe
+from monitor.ticker import Ticker
 
 pytestmark = pytest.mark.anyio
 

@@ -27,6 +27,10 @@ class Notifier:
         """Started, or reloaded: both end with this."""
         return self._send("READY=1")
 
+    def extend(self, by: timedelta) -> bool:
+        """Starting takes long: it may go on for so long from now, or until this is said again."""
+        return self._send(f"EXTEND_TIMEOUT_USEC={by // timedelta(microseconds=1)}")
+
     def stopping(self) -> bool:
         return self._send("STOPPING=1")
 

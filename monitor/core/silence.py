@@ -46,6 +46,14 @@ class Silence:
         return f"no_news_in_{self.limit.after.days}d"
 
 
+def is_telling(
+    published_at: datetime | None, first_seen_at: datetime, baseline: datetime | None
+) -> bool:
+    """Return whether an episode tells when it came: one without a date in the first answer does not."""
+    dated = published_at is not None and FIRST_PODCAST <= published_at <= first_seen_at
+    return dated or baseline is None or first_seen_at > baseline
+
+
 def came_at(published_at: datetime | None, first_seen_at: datetime) -> datetime:
     """Return when an episode came: when it says, unless that cannot be."""
     if published_at is None or not FIRST_PODCAST <= published_at <= first_seen_at:

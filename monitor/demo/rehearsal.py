@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from monitor.daemon import now
+from monitor.clock import now
 from monitor.demo import Fault, lost_answer, slow, status, truncated
 from monitor.demo.process import DaemonProcess, wait_until
 from monitor.demo.publisher import Item, Publisher, real_items

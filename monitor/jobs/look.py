@@ -4,6 +4,7 @@ import asyncio
 
 from sqlalchemy import Connection
 
+from monitor.adapters.failure import NO_TURN
 from monitor.adapters.store import catalogue, events
 from monitor.core import problems
 from monitor.core.model import (
@@ -54,5 +55,7 @@ def health(conn: Connection, ctx: Context, lookup: Lookup) -> ProblemUpdate | No
     """Return what a look says of Stenobird itself."""
     problem = events.problem(conn, Kind.STENOBIRD_FAILING)
     if isinstance(lookup, LookupFailed):
+        if lookup.reason == NO_TURN:  # it was not asked
+            return None
         return problems.strike(problem, Kind.STENOBIRD_FAILING, reason=lookup.reason, now=ctx.now())
     return problems.recover(problem, now=ctx.now())

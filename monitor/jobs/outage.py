@@ -22,6 +22,10 @@ class Outage:
         self._emit = emit
         self._problem: Problem | None = None
 
+    @property
+    def stands(self) -> bool:
+        return self._problem is not None
+
     def failed(self, error: DatabaseError) -> None:
         if error.lasting:
             self.lasting = error

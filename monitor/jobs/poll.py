@@ -7,6 +7,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
+from monitor import fault
 from monitor.adapters.address import origin
 from monitor.adapters.failure import NO_TURN
 from monitor.adapters.fetch import fetch
@@ -28,7 +29,7 @@ from monitor.core.model import (
     Validators,
     iso,
 )
-from monitor.core.problems import Kind, Problem, ProblemUpdate
+from monitor.core.problems import Kind, ProblemUpdate
 from monitor.core.sweep import Sweep
 from monitor.jobs.context import Context
 from monitor.jobs.reading import Reader, read
@@ -166,6 +167,7 @@ def _how(outcome: Fetched, sweep: Sweep) -> str:
 
 
 def _our_fault(error: Exception) -> FetchFailed:
+    fault.trace(error)
     return FetchFailed("internal_error", detail=type(error).__name__)
 
 
@@ -194,15 +196,19 @@ async def _commit(ctx: Context, before: Feed, plan: PollPlan) -> bool:
     """Write the plan: with others', if it says nothing new; return whether it was still ours."""
     if before.reason is None and reconcile.is_quiet(plan):
         return await ctx.outcomes.commit(plan)
-    failing = await ctx.read(events.problem, Kind.FEED_FAILING, before.podcast)
-    silent = await ctx.read(events.problem, Kind.FEED_SILENT, before.podcast)
-    now = ctx.now()
+    return await ctx.write(_write, plan, ctx.now())
+
+
+def _write(conn: Connection, plan: PollPlan, now: datetime) -> bool:
+    """Write a whole plan, and what it means for the feed's problems."""
+    silent = events.problem(conn, Kind.FEED_SILENT, plan.feed.podcast)
     news = problems.recover(silent, now=now) if plan.new else None
-    return await ctx.write(polls.commit_poll, plan, _health(plan, failing, now), news, now=now)
+    return polls.commit_poll(conn, plan, _health(conn, plan, now), news, now=now)
 
 
-def _health(plan: PollPlan, failing: Problem | None, now: datetime) -> ProblemUpdate | None:
+def _health(conn: Connection, plan: PollPlan, now: datetime) -> ProblemUpdate | None:
     feed = plan.feed
+    failing = events.problem(conn, Kind.FEED_FAILING, feed.podcast)
     if feed.reason is None:
         return problems.recover(failing, now=now)
     return problems.strike(

@@ -822,8 +822,10 @@ async def test_cancelled_requests_leave_no_socket_behind():
             )
             for n in range(300)
         ]
-        for heard, tasks in ((0, asked[:100]), (50, asked[100:200]), (200, asked[200:])):
-            await until(lambda heard=heard: len(end.heard) >= heard)
+        reading = (lambda: len(end.heard) >= 200 and pieces, asked[200:])
+        waiting = (lambda: len(end.heard) >= 50, asked[100:200])
+        for have_begun, tasks in ((lambda: True, asked[:100]), waiting, reading):
+            await until(have_begun)
             for task in tasks:
                 task.cancel()
         outcomes = await asyncio.gather(*asked, return_exceptions=True)

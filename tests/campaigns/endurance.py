@@ -35,6 +35,7 @@ from monitor.core.model import LogEvent
 from monitor.demo import ManualClock
 from monitor.dispatch import CAPACITY, Dispatcher
 from monitor.jobs.context import Context, Podcast
+from monitor.jobs.outage import Outage
 from monitor.jobs.uplink import Uplink
 from tests.campaigns.figures import Figures, Violation
 from tests.living import LIMITS, POLLING, REQUESTS, START, Life
@@ -279,7 +280,7 @@ class Endurance:
         ctx = await self._context(database, stack)
         named = [(p.name, p.feed, p.slug) for p in self.podcasts.values()]
         await ctx.write(polls.configure, named, self.clock())
-        return Dispatcher(ctx)
+        return Dispatcher(ctx, Outage(ctx.now, ctx.emit))
 
     async def _poll(self, dispatcher: Dispatcher, *, until: int) -> None:
         while self.polls < until:

@@ -35,6 +35,7 @@ from monitor.core.schedule import Bounds
 from monitor.core.status import Process
 from monitor.dispatch import Dispatcher
 from monitor.jobs.context import Context, Podcast
+from monitor.jobs.outage import Outage
 from monitor.jobs.outcomes import Outcomes
 from monitor.jobs.uplink import Uplink
 from monitor.log import emit, render
@@ -285,7 +286,7 @@ class _Life:
             path = self.simulated.url.removeprefix("sqlite:///")
             self._beside = stack.enter_context(closing(sqlite3.connect(path)))
             ctx = await self._context(stack)
-            dispatcher = Dispatcher(ctx)
+            dispatcher = Dispatcher(ctx, Outage(ctx.now, ctx.emit))
             podcasts = [(p.name, p.feed, p.slug) for p in ctx.podcasts.values()]
             await ctx.write(takeover.take_over, podcasts, ctx.now())
             self.simulated.begun(self.database)

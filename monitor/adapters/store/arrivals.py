@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from monitor.adapters.store import schema
 from monitor.adapters.store.leases import among
-from monitor.core.silence import came_at
+from monitor.core.silence import came_at, is_telling
 
 P = schema.podcasts.c
 EP = schema.episodes.c
@@ -23,11 +23,12 @@ def without_news_since(conn: Connection, names: Collection[str], at: datetime) -
 
 
 def arrivals(conn: Connection, podcast: str) -> Iterator[datetime]:
-    """Yield when each episode of a podcast came, in no order."""
+    """Yield when each episode of a podcast came, in no order, as far as that can be told."""
     query = (
-        sa.select(EP.published_at, EP.first_seen_at)
+        sa.select(EP.published_at, EP.first_seen_at, P.baseline_at)
         .join(schema.podcasts, P.id == EP.podcast_id)
         .where(P.name == podcast)
     )
     for row in conn.execute(query):
-        yield came_at(row.published_at, row.first_seen_at)
+        if is_telling(row.published_at, row.first_seen_at, row.baseline_at):
+            yield came_at(row.published_at, row.first_seen_at)

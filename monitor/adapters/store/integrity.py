@@ -51,6 +51,11 @@ def require_tables(database: Database) -> None:
         raise trouble(database, "corrupt", missing)
 
 
+def write_anew(conn: Connection) -> None:
+    """Write what is there already: some troubles show only when something is written."""
+    conn.execute(sa.update(schema.counters).values(value=schema.counters.c.value))
+
+
 def _missing(conn: Connection) -> str | None:
     try:
         for table in schema.metadata.sorted_tables:
