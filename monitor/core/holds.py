@@ -1,8 +1,10 @@
 """Which new episodes are wanted, and which wait for a person."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from monitor.core import schedule
+from monitor.core.arrival import came_at
 from monitor.core.baseline import leaves_out, wanted
 from monitor.core.lifecycle import Status
 from monitor.core.matching import Keys, Match
@@ -25,7 +27,12 @@ def decide(
     else:
         reasons = {o.guid: _backdated(feed, known, o, now, rules) for o in new}
     return tuple(
-        _new_episode(observed, keys, reasons[observed.guid], rank, now=now, rules=rules)
+        _timed(
+            _new_episode(observed, keys, reasons[observed.guid], rank, now=now, rules=rules),
+            feed,
+            now,
+            rules,
+        )
         for rank, (observed, keys) in enumerate(match.new)
     )
 
@@ -84,4 +91,16 @@ def _new_episode(
         reason,
         # A back catalogue is looked at a minute apart; delivery looks at what is wanted.
         next_track_at=now + (rank + 1) * schedule.MINUTE if reason else now + rules.poll.min,
+    )
+
+
+def _timed(episode: NewEpisode, feed: Feed, now: datetime, rules: PollRules) -> NewEpisode:
+    """Add how long after its publication it was found: at most since the poll that did not see it."""
+    if feed.baseline_at is None:
+        return episode
+    came = came_at(episode.observed.published_at, now, feed.last_ok_at) or now
+    return replace(
+        episode,
+        delay_s=round((now - came).total_seconds()),
+        fixed_delay_s=round(schedule.DAY.total_seconds() / rules.per_day / 2),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 
+from monitor.core.cadence import Cadence
 from monitor.core.lifecycle import Status
 
 Level = Literal["info", "warning", "error"]
@@ -197,6 +198,9 @@ class Feed:
     podcast: str
     url: str  # as configured
     next_poll_at: datetime
+    next_poll_reason: str | None = None  # see schedule.NextPoll
+    polled: tuple[datetime, ...] = ()  # in the last 24 hours, oldest first
+    cadence: Cadence | None = None  # learned from its episodes; None: they are too few
     validators: Validators = Validators()
     wire_digest: bytes | None = None  # of the last body, unless it was long or only its head came
     adopted: str | None = None  # where the feed has moved for good: polled instead of the url
@@ -248,6 +252,8 @@ class NewEpisode:
     status: Status  # of its first request: pending or held
     reason: str | None
     next_track_at: datetime
+    delay_s: int | None = None  # from publication to discovery; None: of the first answer
+    fixed_delay_s: int | None = None  # what as many polls at a fixed interval take on average
 
 
 @dataclass(frozen=True, slots=True)

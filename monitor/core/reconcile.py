@@ -8,6 +8,7 @@ of a complete document.
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
 from monitor.core import holds, matching, moving, schedule, telling
 from monitor.core.model import (
@@ -84,7 +85,8 @@ def failed(
 ) -> PollPlan:
     """Return the plan after a poll that brought nothing usable. Everything known stays."""
     failures = feed.failures + 1
-    next_poll_at = schedule.next_poll_after_failure(
+    polled = schedule.last_day(feed.polled, now)
+    again_at = schedule.next_poll_after_failure(
         now,
         rules.poll,
         failures=failures,
@@ -92,12 +94,13 @@ def failed(
         gone=failure.http == HTTP_GONE,
         jitter=jitter,
     )
+    wanted = schedule.NextPoll(again_at, "backoff")
     after = replace(
         feed,
         failures=failures,
         reason=failure.reason,
         last_attempt_at=now,
-        next_poll_at=next_poll_at,
+        **_again(wanted, polled, rules),
     )
     after, moved = moving.after_failure(after)
     return PollPlan(after, events=moved)
@@ -125,7 +128,9 @@ def reconcile(
     if unfamiliar and not _confirmed(feed, document, now, rules):
         return _suspect(feed, document, now, jitter, rules)
     match = matching.match(known, document, now=now)
-    healthy = _healthy(feed, now, [fetched.max_age, document.ttl], jitter, rules)
+    healthy = _healthy(
+        _after_news(feed, match, now), now, [fetched.max_age, document.ttl], jitter, rules
+    )
     moved_to = None if unfamiliar else fetched.moved_to
     after, moved = moving.after_answer(healthy, moved_to, now=now)
     after = replace(
@@ -150,9 +155,19 @@ def reconcile(
     )
 
 
+def _after_news(feed: Feed, match: matching.Match, now: datetime) -> Feed:
+    """Return the feed with its rhythm counted anew from an episode that has just been found."""
+    if not match.new or feed.cadence is None:
+        return feed
+    return replace(feed, cadence=feed.cadence.after(now))
+
+
 def _healthy(
-    feed: Feed, now: datetime, floors: list[timedelta | None], jitter: float, rules: PollRules
+    feed: Feed, now: datetime, hints: list[timedelta | None], jitter: float, rules: PollRules
 ) -> Feed:
+    polled = schedule.last_day(feed.polled, now)
+    history = schedule.History(feed.cadence, polled)
+    wanted = schedule.next_poll_at(now, history, hints, rules.poll, jitter, per_day=rules.per_day)
     return replace(
         feed,
         failures=0,
@@ -161,10 +176,16 @@ def _healthy(
         suspect_at=None,
         last_attempt_at=now,
         last_ok_at=now,
-        next_poll_at=schedule.next_poll_at(
-            now, rules.poll, per_day=rules.per_day, floors=floors, jitter=jitter
-        ),
+        **_again(wanted, polled, rules),
     )
+
+
+def _again(
+    wanted: schedule.NextPoll, polled: tuple[datetime, ...], rules: PollRules
+) -> dict[str, Any]:
+    """Return what a feed remembers of when it was polled, and is to be."""
+    due = schedule.within_cap(wanted, polled, rules.per_day)
+    return {"polled": polled, "next_poll_at": due.at, "next_poll_reason": due.reason}
 
 
 # --- may this answer be believed? --------------------------------------------------------

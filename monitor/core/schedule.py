@@ -1,17 +1,25 @@
 """When to come back: to a feed, to a failed request, to an episode. Pure.
 
+A healthy feed is polled where its cadence makes an episode likely: between two polls lies the same
+sum of the square roots of the rate (Sia, Cho, Cho 2007), that of a week for a week's polls.
+
 Every answer lies after *now*, and jitter only ever makes it later: a poll that comes early
 breaks a publisher's floor, one that comes late costs a minute. Jitter is in [0, 1).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from monitor.core.cadence import Cadence, instant, position
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 JITTER = 0.1  # of a delay, at most
 JITTER_CAP = timedelta(minutes=1)  # on the polls of a healthy feed
+LATE = 0.2  # of the least interval, at most: what comes later misses what it was placed for
+COUNTED = 2_000  # polls of a day at most: who wants more of them has the least interval alone
+AHEAD = tuple(HOUR * n for n in (1, 2, 4, 6, 9, 12, 16, 20, 24))  # for which the cap is spread
 FAILING_MAX = timedelta(hours=6)  # a source is never disabled, it decays to this (miniflux#879)
 GONE = timedelta(weeks=1)  # after a 410: a probe, in case it comes back
 FLOOR_CAP = timedelta(days=1)  # no publisher's floor may silence us for longer
@@ -29,22 +37,93 @@ class Bounds:
         return max(self.min, min(delay, self.max))
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is known of a feed before it is polled again."""
+
+    cadence: Cadence | None = None  # None: too few episodes to learn from
+    polled: Sequence[
+        datetime
+    ] = ()  # of the last 24 hours, oldest first, the one just made included
+
+
+@dataclass(frozen=True, slots=True)
+class NextPoll:
+    """When a feed is polled next, and what decided it."""
+
+    at: datetime
+    reason: str  # interval, expected (and when), quiet, floor, max, budget or backoff
+
+
 def next_poll_at(
     now: datetime,
+    history: History,
+    hints: Iterable[timedelta | None],
     bounds: Bounds,
+    jitter: float,
     *,
     per_day: int,
-    floors: Iterable[timedelta | None] = (),
-    jitter: float,
-) -> datetime:
+) -> NextPoll:
     """Return when to poll a healthy feed again.
 
-    *floors* are the publisher's wishes (max-age, ttl); each holds, even above ``bounds.max``,
-    up to a day.
+    *hints* are the publisher's wishes (max-age, ttl); each holds, even above ``bounds.max``, up to
+    a day. *per_day* polls are placed where episodes are expected; of a feed whose cadence is
+    unknown, evenly.
     """
-    floor = max((min(f, FLOOR_CAP) for f in floors if f is not None), default=timedelta())
-    delay = max(bounds.clamp(DAY / per_day), floor)
-    return now + delay + min(delay * JITTER, JITTER_CAP) * jitter
+    floor = max((min(hint, FLOOR_CAP) for hint in hints if hint), default=bounds.min)
+    least = max(bounds.min, floor)
+    most = max(bounds.max, least)
+    wanted = _wanted(now, history, per_day)
+    if wanted.at < now + least:
+        wanted = NextPoll(now + least, "floor")
+    elif wanted.at > now + most:
+        wanted = NextPoll(now + most, "max")
+    late = min(least * LATE, JITTER_CAP) * jitter
+    return replace(wanted, at=wanted.at + late)
+
+
+def _wanted(now: datetime, history: History, per_day: int) -> NextPoll:
+    """Return when the next poll is worth most, whatever the bounds."""
+    if history.cadence is None:
+        return NextPoll(now + DAY / per_day, "interval")
+    x = history.cadence.when(position(now), _step(now, history.cadence, history.polled, per_day))
+    hours = history.cadence.expected(x)
+    if hours is None:
+        return NextPoll(instant(x), "quiet")
+    begin, end = map(instant, hours)
+    return NextPoll(instant(x), f"expected {begin:%a %H:%M}-{end:%H:%M}")
+
+
+def _step(now: datetime, cadence: Cadence, polled: Sequence[datetime], per_day: int) -> float:
+    """Return the mass between two polls: a week's, and what the cap leaves for the hours to come."""
+    x, steps = position(now), [cadence.roots[-1] / (7 * per_day)]
+    for hours in AHEAD:
+        begin = now + hours - DAY
+        left = cap(per_day) - sum(at > begin for at in polled)
+        steps.append(cadence.mass(x, position(now + hours)) / max(left, 0.5))
+    return max(steps)
+
+
+def cap(per_day: int) -> int:
+    """Return how many polls any 24 hours may have."""
+    return per_day + per_day // 4
+
+
+def last_day(polled: Sequence[datetime], now: datetime) -> tuple[datetime, ...]:
+    """Return the polls of the last 24 hours, with the one that is made *now*.
+
+    Those in the future (the clock was set back) count as made now.
+    """
+    recent = (min(at, now) for at in polled if at > now - DAY)
+    return (*recent, now)[-COUNTED:]
+
+
+def within_cap(wanted: NextPoll, polled: Sequence[datetime], per_day: int) -> NextPoll:
+    """Put a poll off until the 24 hours before it have room for it."""
+    most = cap(per_day)
+    if len(polled) < most or wanted.at >= polled[-most] + DAY:
+        return wanted
+    return NextPoll(polled[-most] + DAY, "budget")
 
 
 def next_poll_after_failure(

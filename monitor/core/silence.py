@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from math import ceil
 
@@ -11,9 +11,6 @@ FEW_GAPS = 5  # of which nothing can be learned
 LEAST = timedelta(days=7)  # a daily show has its holidays
 MOST = timedelta(days=90)
 ENDED = timedelta(days=365)  # a show that ended before it was followed is no news
-FIRST_PODCAST = datetime(
-    2001, 1, 1, tzinfo=UTC
-)  # RSS has enclosures since then; before it, a mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +41,6 @@ class Silence:
     @property
     def reason(self) -> str:
         return f"no_news_in_{self.limit.after.days}d"
-
-
-def is_telling(
-    published_at: datetime | None, first_seen_at: datetime, baseline: datetime | None
-) -> bool:
-    """Return whether an episode tells when it came: one without a date in the first answer does not."""
-    dated = published_at is not None and FIRST_PODCAST <= published_at <= first_seen_at
-    return dated or baseline is None or first_seen_at > baseline
-
-
-def came_at(published_at: datetime | None, first_seen_at: datetime) -> datetime:
-    """Return when an episode came: when it says, unless that cannot be."""
-    if published_at is None or not FIRST_PODCAST <= published_at <= first_seen_at:
-        return first_seen_at
-    return published_at
 
 
 def silence(came: Sequence[datetime], now: datetime) -> Silence | None:

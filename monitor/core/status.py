@@ -25,6 +25,10 @@ class FeedStatus:
     failures: int
     reason: str | None
     next_poll_at: datetime
+    next_poll_reason: str | None = None
+    found: int = 0  # episodes since it is followed
+    delays_s: int = 0  # from their publication to their discovery, all together
+    fixed_delays_s: int = 0  # what as many polls at fixed intervals would have taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,10 @@ def _feed(feed: FeedStatus) -> LogEvent:
             "failures": feed.failures,
             "reason": feed.reason,
             "next_poll_at": iso(feed.next_poll_at),
+            "next_poll_reason": feed.next_poll_reason,
+            "found": feed.found,
+            "delays_s": feed.delays_s,
+            "fixed_delays_s": feed.fixed_delays_s,
         },
     )
 
@@ -191,6 +199,10 @@ def feed_of(line: LogEvent) -> FeedStatus:
         failures=said.number("failures"),
         reason=said.text("reason"),
         next_poll_at=said.moment("next_poll_at"),
+        next_poll_reason=said.text("next_poll_reason"),
+        found=said.whole("found") or 0,
+        delays_s=said.whole("delays_s") or 0,
+        fixed_delays_s=said.whole("fixed_delays_s") or 0,
     )
 
 

@@ -124,6 +124,9 @@ class Tally:
                 last_attempt_at=after.last_attempt_at or before.last_attempt_at,
                 last_ok_at=after.last_ok_at or before.last_ok_at,
                 last_new_at=after.last_new_at or before.last_new_at,
+                found=before.found,
+                delays_s=before.delays_s,
+                fixed_delays_s=before.fixed_delays_s,
             )
         self.feeds[after.podcast] = after
 
@@ -167,6 +170,14 @@ class Tally:
         if status is Status.PENDING:
             key = line.podcast or "", line.guid or ""
             self._unsettled[key] = RequestStatus(*key, status, 1, None, 0, at, at)
+        feed, delay_s = self.feeds.get(line.podcast or ""), said.whole("delay_s")
+        if feed is not None and delay_s is not None:
+            self.feeds[feed.podcast] = replace(
+                feed,
+                found=feed.found + 1,
+                delays_s=feed.delays_s + delay_s,
+                fixed_delays_s=feed.fixed_delays_s + (said.whole("fixed_delay_s") or 0),
+            )
 
     def _moved(self, line: LogEvent, at: datetime) -> None:
         said, after = Said(line.fields), AFTER[line.name]

@@ -73,6 +73,8 @@ def _discovered(podcast: str, episode: NewEpisode) -> Iterable[LogEvent]:
         duration_s=seen.duration_s,
         request=episode.status.value,
         reason=reason,
+        delay_s=episode.delay_s,
+        fixed_delay_s=episode.fixed_delay_s,
     )
     if reason is None:
         yield _event("request.enqueued", podcast, seen.guid, generation=1)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
@@ -18,6 +18,7 @@ from monitor.adapters.store.database import Database
 from monitor.core.model import LogEvent
 from monitor.core.rules import PollRules, RequestRules
 from monitor.core.schedule import Bounds
+from monitor.jobs.cadences import Cadences
 from monitor.jobs.outcomes import Outcomes
 from monitor.jobs.uplink import Uplink
 
@@ -66,6 +67,7 @@ class Context:
     wake: Callable[[str], None]  # a tick, by name: there is work for it
     outcomes: Outcomes
     uplink: Uplink
+    cadences: Cadences = field(default_factory=Cadences)
 
     async def write(
         self, unit: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs

@@ -50,6 +50,7 @@ class Visit:
 async def poll_feed(ctx: Context, feed: Feed) -> bool:
     """Poll a leased feed; return whether it answered well. Its outcome is always recorded."""
     began = asyncio.get_running_loop().time()
+    feed = replace(feed, cadence=await ctx.cadences.of(ctx, feed))
     visit = await _visit(ctx, feed, head=True) or await _visit(ctx, feed, head=False)
     assert visit is not None  # only a head can be too little
     if isinstance(visit.outcome, FetchFailed) and visit.outcome.reason == NO_TURN:
@@ -237,6 +238,7 @@ def _line(visit: Visit, took_s: float) -> LogEvent:
             "failures": feed.failures,
             **_last(feed),
             "next_poll_at": iso(feed.next_poll_at),
+            "next_poll_reason": feed.next_poll_reason,
             "took_ms": round(took_s * 1000),
         },
     )
@@ -254,6 +256,7 @@ def _missed(feed: Feed, again: datetime) -> LogEvent:
             "failures": feed.failures,
             **_last(feed),
             "next_poll_at": iso(again),
+            "next_poll_reason": "offline",
         },
     )
 

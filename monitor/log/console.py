@@ -58,6 +58,7 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "{bytes}",
         "{took_ms}",
         "next {next_poll_at}",
+        "{next_poll_reason}",
     ),
     "feed.moved": ("now at {to_host}",),
     "episode.discovered": ("{title}", "{published_at}", "{duration_s}", "{request}", "{reason}"),
@@ -97,6 +98,10 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "ok {last_ok_at}",
         "news {last_new_at}",
         "next {next_poll_at}",
+        "{next_poll_reason}",
+        "{found} found",
+        "{delays_s} late",
+        "{fixed_delays_s} if polled evenly",
     ),
     "status.request": (
         "{status}",

@@ -39,7 +39,7 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
         ),
         "feed.polled": _kind(
             "outcome reason http bytes read items new changed requests failures"
-            " last_attempt_at last_ok_at last_new_at next_poll_at took_ms",
+            " last_attempt_at last_ok_at last_new_at next_poll_at next_poll_reason took_ms",
             "One poll has ended (`ok`, `not_modified`, `failed`, or `offline`: nobody was reached, by our"
             " own fault, and nothing counts): the canonical line of a poll.",
         ),
@@ -48,8 +48,9 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
             "Polled at another address: a permanent redirect held, or ceased to lead there.",
         ),
         "episode.discovered": _kind(
-            "title published_at duration_s request reason",
-            "An audio item was seen for the first time; `request` is its request's status.",
+            "title published_at duration_s request reason delay_s fixed_delay_s",
+            "An audio item was seen for the first time; `request` is its request's status, `delay_s`"
+            " how long after it came, `fixed_delay_s` what as many polls at a fixed interval take.",
         ),
         "episode.aliased": _kind(
             "kind value", "A recorded episode is known under one more key from now on."
@@ -111,8 +112,9 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
             "A status block begins; `requests` counts by status, `held` by reason.",
         ),
         "status.feed": _kind(
-            "last_attempt_at last_ok_at last_new_at failures reason next_poll_at",
-            "One podcast's feed, failing ones first.",
+            "last_attempt_at last_ok_at last_new_at failures reason next_poll_at next_poll_reason"
+            " found delays_s fixed_delays_s",
+            "One podcast's feed, failing ones first; `found` episodes took `delays_s` all together.",
         ),
         "status.request": _kind(
             "status generation reason attempts next_attempt_at created_at",

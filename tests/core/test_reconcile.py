@@ -550,6 +550,8 @@ def test_a_304_keeps_the_validators_and_ends_a_failure():
         last_attempt_at=NOW,
         last_ok_at=NOW,
         next_poll_at=NOW + 2 * HOUR,
+        next_poll_reason="floor",
+        polled=(NOW,),
     )
     assert plan == reconcile.PollPlan(plan.feed)
 
@@ -596,7 +598,13 @@ def test_a_failure_keeps_all_that_is_known():
     failure = FetchFailed("http_503", http=503, retry_after=9 * HOUR)
     plan = reconcile.failed(FEED, failure, now=NOW, jitter=0, rules=POLLING)
     assert plan.feed == replace(
-        FEED, failures=5, reason="http_503", last_attempt_at=NOW, next_poll_at=NOW + 9 * HOUR
+        FEED,
+        failures=5,
+        reason="http_503",
+        last_attempt_at=NOW,
+        next_poll_at=NOW + 9 * HOUR,
+        next_poll_reason="backoff",
+        polled=(NOW,),
     )
     assert plan == reconcile.PollPlan(plan.feed)
 

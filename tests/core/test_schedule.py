@@ -1,14 +1,24 @@
 """When to come back: bounds, floors and jitter; pace and budget, with a greedy sender."""
 
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.core import schedule
-from monitor.core.schedule import Bounds, Spent, audio_minutes, backoff, may_post_at
+from monitor.core.cadence import fit
+from monitor.core.schedule import (
+    Bounds,
+    History,
+    NextPoll,
+    Spent,
+    audio_minutes,
+    backoff,
+    may_post_at,
+)
 from tests.core.scenarios import DAY, HOUR, MINUTE, NOW, SECOND, WEEK
 
 LONGEST = timedelta(days=36_500)  # what the configuration lets pass
@@ -20,6 +30,7 @@ jitters = st.floats(0, 1, exclude_max=True)
 failures = st.integers(1, 100_000)
 wishes = st.none() | st.timedeltas(timedelta(days=-1), timedelta(days=100_000))
 USUAL = Bounds(5 * MINUTE, 6 * HOUR)
+UNKNOWN = History()
 
 
 # --- a healthy feed ----------------------------------------------------------------------
@@ -29,38 +40,101 @@ USUAL = Bounds(5 * MINUTE, 6 * HOUR)
 def test_a_healthy_feed_is_polled_within_its_bounds_and_never_before_a_floor(
     bounds, per_day, floors, jitter
 ):
-    at = schedule.next_poll_at(NOW, bounds, per_day=per_day, floors=floors, jitter=jitter)
+    next_poll = schedule.next_poll_at(NOW, UNKNOWN, floors, bounds, jitter, per_day=per_day)
+    at = next_poll.at
     floor = max([min(f, DAY) for f in floors if f is not None], default=timedelta())
     least = max(bounds.min, floor)
     most = max(bounds.max, floor)
     assert at > NOW
-    assert NOW + least <= at <= NOW + most + min(most * 0.1 + TINY, MINUTE)
+    assert NOW + least <= at <= NOW + most + min(least * 0.2 + TINY, MINUTE)
+    assert next_poll.reason in {"interval", "floor", "max"}
 
 
 @given(bounds, st.integers(1, 1000), jitters, jitters)
 def test_more_jitter_is_never_earlier(bounds, per_day, one, other):
     early, late = (
-        schedule.next_poll_at(NOW, bounds, per_day=per_day, jitter=j) for j in sorted((one, other))
+        schedule.next_poll_at(NOW, UNKNOWN, (), bounds, j, per_day=per_day)
+        for j in sorted((one, other))
     )
-    assert early <= late
+    assert early.at <= late.at
 
 
 @pytest.mark.parametrize(
-    ("per_day", "floors", "after"),
+    ("per_day", "floors", "after", "reason"),
     [
-        pytest.param(48, [], 30 * MINUTE, id="the day is divided evenly"),
-        pytest.param(10_000, [], 5 * MINUTE, id="never more often than min"),
-        pytest.param(1, [], 6 * HOUR, id="never more seldom than max"),
-        pytest.param(48, [HOUR, None, 2 * HOUR], 2 * HOUR, id="the longest floor holds"),
-        pytest.param(48, [MINUTE], 30 * MINUTE, id="a short floor changes nothing"),
-        pytest.param(48, [9 * HOUR], 9 * HOUR, id="a floor holds above max"),
-        pytest.param(48, [WEEK], DAY, id="no floor is longer than a day"),
+        pytest.param(48, [], 30 * MINUTE, "interval", id="the day is divided evenly"),
+        pytest.param(10_000, [], 5 * MINUTE, "floor", id="never more often than min"),
+        pytest.param(1, [], 6 * HOUR, "max", id="never more seldom than max"),
+        pytest.param(48, [HOUR, None, 2 * HOUR], 2 * HOUR, "floor", id="the longest floor holds"),
+        pytest.param(48, [MINUTE], 30 * MINUTE, "interval", id="a short floor changes nothing"),
+        pytest.param(48, [9 * HOUR], 9 * HOUR, "floor", id="a floor holds above max"),
+        pytest.param(48, [WEEK], DAY, "floor", id="no floor is longer than a day"),
     ],
 )
-def test_a_healthy_feed(per_day, floors, after):
-    assert schedule.next_poll_at(NOW, USUAL, per_day=per_day, floors=floors, jitter=0) == (
-        NOW + after
-    )
+def test_a_healthy_feed_of_which_nothing_is_learned(per_day, floors, after, reason):
+    wanted = schedule.next_poll_at(NOW, UNKNOWN, floors, USUAL, 0, per_day=per_day)
+    assert wanted == NextPoll(NOW + after, reason)
+
+
+# --- a healthy feed with a rhythm --------------------------------------------------------
+
+TUESDAY = datetime(2026, 10, 6, 17, 30, tzinfo=UTC)
+WEEKLY = [TUESDAY - n * WEEK + n % 5 * 7 * MINUTE for n in range(30)]
+
+
+def lived(came, *, days, per_day, begin, bounds=USUAL, hints=()):
+    """Poll from *begin* on, as the daemon does; return when, and why."""
+    rhythm, polls, polled = fit(came), [], ()
+    now = begin
+    while now < begin + days * DAY:
+        polled = schedule.last_day(polled, now)
+        history = History(rhythm, polled)
+        wanted = schedule.next_poll_at(now, history, hints, bounds, 0.5, per_day=per_day)
+        wanted = schedule.within_cap(wanted, polled, per_day)
+        polls.append(wanted)
+        now = wanted.at
+    return polls
+
+
+@pytest.mark.parametrize("per_day", [12, 24, 48, 96])
+def test_a_budget_is_kept_in_every_24_hours_and_over_the_weeks(per_day):
+    polls = [poll.at for poll in lived(WEEKLY, days=21, per_day=per_day, begin=TUESDAY + HOUR)]
+    most = max(sum(at - DAY < other <= at for other in polls) for at in polls)
+    assert most <= per_day * 1.25
+    assert 0.5 * per_day <= len(polls) / 21 <= 1.1 * per_day
+
+
+def test_polls_are_close_where_an_episode_is_expected_and_say_so():
+    polls = lived(WEEKLY, days=7, per_day=24, begin=TUESDAY + HOUR)
+    near = [poll for poll in polls if abs(poll.at - TUESDAY - WEEK) < HOUR]
+    assert len(near) >= 10, "of 24 an even schedule has two"
+    assert {poll.reason for poll in near} <= {"expected Tue 17:00-19:00", "floor", "quiet"}
+    far = {poll.reason for poll in polls if abs(poll.at - TUESDAY - WEEK) > 12 * HOUR}
+    assert far <= {"quiet", "max"}
+
+
+def test_a_publishers_floor_and_the_bounds_hold_wherever_an_episode_is_expected():
+    polls = lived(WEEKLY, days=7, per_day=96, begin=TUESDAY + HOUR, hints=[HOUR / 2])
+    gaps = [after.at - before.at for before, after in pairwise(polls)]
+    assert HOUR / 2 <= min(gaps) <= max(gaps) <= USUAL.max + MINUTE
+    assert {"floor"} <= {poll.reason for poll in polls}
+
+
+def test_a_show_that_ended_costs_no_more_than_its_budget():
+    polls = lived(WEEKLY, days=60, per_day=24, begin=TUESDAY + 400 * DAY)
+    assert len(polls) / 60 <= 24 * 1.1
+
+
+def test_the_cap_puts_off_whatever_was_wanted():
+    polled = tuple(NOW - HOUR + n * MINUTE for n in range(30))
+    wanted = NextPoll(NOW + 5 * MINUTE, "backoff")
+    assert schedule.within_cap(wanted, polled, 24) == NextPoll(NOW + 23 * HOUR, "budget")
+    assert schedule.within_cap(wanted, polled[1:], 24) == wanted
+
+
+def test_polls_of_the_future_count_as_made_now():
+    polled = (NOW - 2 * DAY, NOW - HOUR, NOW + 9 * DAY)
+    assert schedule.last_day(polled, NOW) == (NOW - HOUR, NOW, NOW)
 
 
 # --- a failing feed ----------------------------------------------------------------------

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.core.silence import ENDED, LEAST, MOST, came_at, limit, silence
+from monitor.core.silence import ENDED, LEAST, MOST, limit, silence
 
 NOW = datetime(2026, 10, 12, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -73,17 +73,3 @@ def test_the_limit_explains_itself():
         "of its last 30 gaps 95 % were within 7.0 d, the longest was 10.0 d;"
         " it may take twice the former or the latter, from 7.0 d to 90.0 d"
     )
-
-
-@pytest.mark.parametrize(
-    ("published_at", "came"),
-    [
-        (NOW - DAY, NOW - DAY),
-        (None, NOW),
-        (NOW + DAY, NOW),
-        (datetime(1970, 1, 1, tzinfo=UTC), NOW),
-    ],
-    ids=["dated", "undated", "of-the-future", "of-1970"],
-)
-def test_an_episode_came_when_it_says_unless_that_cannot_be(published_at, came):
-    assert came_at(published_at, NOW) == came

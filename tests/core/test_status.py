@@ -79,6 +79,10 @@ def test_a_feed_tells_when_it_answered_and_what_ails_it():
         "failures": 2,
         "reason": "timeout",
         "next_poll_at": "2026-10-10T13:00:00.000Z",
+        "next_poll_reason": None,
+        "found": 0,
+        "delays_s": 0,
+        "fixed_delays_s": 0,
     }
     assert (failing.level, healthy.level) == ("warning", "info")
 

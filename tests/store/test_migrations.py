@@ -104,7 +104,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0003"
+down_revision = "0004"
 
 
 def upgrade() -> None:
@@ -144,7 +144,7 @@ def test_an_upgrade_keeps_every_row_and_of_a_file_the_state_before(database, nex
     if database.path is None:
         assert backup is None
         return
-    assert backup == f"{database.path}.before-upgrade-from-0003"
+    assert backup == f"{database.path}.before-upgrade-from-0004"
     assert stat.S_IMODE(Path(backup).stat().st_mode) == 0o600
     with closing(connect(f"sqlite:///{backup}", readonly=True)) as restored:
         require_current(restored)

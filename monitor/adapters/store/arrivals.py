@@ -1,14 +1,14 @@
 """When the episodes of a feed came."""
 
 from collections.abc import Collection, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from monitor.adapters.store import schema
 from monitor.adapters.store.leases import among
-from monitor.core.silence import came_at, is_telling
+from monitor.core.arrival import came_at
 
 P = schema.podcasts.c
 EP = schema.episodes.c
@@ -25,10 +25,16 @@ def without_news_since(conn: Connection, names: Collection[str], at: datetime) -
 def arrivals(conn: Connection, podcast: str) -> Iterator[datetime]:
     """Yield when each episode of a podcast came, in no order, as far as that can be told."""
     query = (
-        sa.select(EP.published_at, EP.first_seen_at, P.baseline_at)
+        sa.select(EP.published_at, EP.first_seen_at, EP.delay_s, P.baseline_at)
         .join(schema.podcasts, P.id == EP.podcast_id)
         .where(P.name == podcast)
     )
-    for row in conn.execute(query):
-        if is_telling(row.published_at, row.first_seen_at, row.baseline_at):
-            yield came_at(row.published_at, row.first_seen_at)
+    for published_at, seen_at, delay_s, baseline_at in conn.execute(query):
+        if delay_s is not None:
+            yield seen_at - timedelta(seconds=delay_s)
+            continue
+        # One that an earlier version recorded after the first answer is taken as seen at once.
+        unseen_at = seen_at if baseline_at is not None and seen_at > baseline_at else None
+        came = came_at(published_at, seen_at, None) or unseen_at
+        if came is not None:
+            yield came

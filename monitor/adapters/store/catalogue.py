@@ -118,6 +118,8 @@ def _row(podcast_id: int, episode: NewEpisode, now: datetime) -> dict[str, objec
         "published_at": seen.published_at,
         "published_raw": seen.published_raw,
         "first_seen_at": now,
+        "delay_s": episode.delay_s,
+        "fixed_delay_s": episode.fixed_delay_s,
         "present": True,
         "next_track_at": episode.next_track_at,
     }

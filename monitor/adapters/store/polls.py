@@ -1,7 +1,9 @@
 """Feeds: configured, leased, and one poll's plan committed whole."""
 
+import struct
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from math import ceil
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -104,7 +106,7 @@ def lease_feeds(
 
 def put_back(conn: Connection, feeds: Sequence[Feed], at: datetime | None = None) -> None:
     """Give leases back unused. The feeds come due again *at*, or their least interval after."""
-    due = {} if at is None else {"next_poll_at": at}
+    due = {} if at is None else {"next_poll_at": at, "next_poll_reason": "offline"}
     for token in {feed.lease for feed in feeds}:
         ids = [feed.id for feed in feeds if feed.lease == token]
         conn.execute(
@@ -120,6 +122,8 @@ def _feed(row: sa.Row[tuple[object, ...]], token: str) -> Feed:
         podcast=row.name,
         url=row.url,
         next_poll_at=row.next_poll_at,
+        next_poll_reason=row.next_poll_reason,
+        polled=_instants(row.polled),
         validators=Validators(row.etag, row.last_modified),
         wire_digest=row.wire_digest,
         adopted=row.adopted,
@@ -168,7 +172,20 @@ def _visited(feed: Feed) -> dict[str, object]:
         "last_ok_at": feed.last_ok_at,
         "last_full_at": feed.last_full_at,
         "next_poll_at": feed.next_poll_at,
+        "next_poll_reason": feed.next_poll_reason,
+        "polled": _packed(feed.polled),
     }
+
+
+def _packed(instants: Sequence[datetime]) -> bytes:
+    """Pack whole seconds into four bytes each; rounded up, so that a day since is one."""
+    return struct.pack(f">{len(instants)}I", *(ceil(at.timestamp()) for at in instants))
+
+
+def _instants(packed: bytes | None) -> tuple[datetime, ...]:
+    packed = packed or b""
+    seconds = struct.unpack(f">{len(packed) // 4}I", packed)
+    return tuple(datetime.fromtimestamp(each, UTC) for each in seconds)
 
 
 VISIT = (  # what _visited names
@@ -182,6 +199,8 @@ VISIT = (  # what _visited names
     "last_ok_at",
     "last_full_at",
     "next_poll_at",
+    "next_poll_reason",
+    "polled",
 )
 # Once, because it is as dear to build as to run.
 VISITED = (
@@ -237,4 +256,8 @@ def _state(feed: Feed) -> dict[str, object]:
 
 def mark_due(conn: Connection, names: Sequence[str], now: datetime) -> None:
     """Make podcasts due at once; the daemon polls them at its next tick."""
-    conn.execute(sa.update(schema.podcasts).where(P.name.in_(names)).values(next_poll_at=now))
+    conn.execute(
+        sa.update(schema.podcasts)
+        .where(P.name.in_(names))
+        .values(next_poll_at=now, next_poll_reason="asked")
+    )

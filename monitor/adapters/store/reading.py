@@ -98,15 +98,32 @@ def snapshot(conn: Connection) -> Snapshot:
 
 
 def _feeds(conn: Connection) -> list[FeedStatus]:
-    query = sa.select(
-        P.name,
-        P.last_attempt_at,
-        P.last_ok_at,
-        P.last_new_at,
-        P.failures,
-        P.reason,
-        P.next_poll_at,
-    ).where(P.configured)
+    found = (
+        sa.select(
+            EP.podcast_id,
+            sa.func.count(EP.delay_s).label("found"),
+            sa.func.sum(EP.delay_s).label("delays_s"),
+            sa.func.sum(EP.fixed_delay_s).label("fixed_delays_s"),
+        )
+        .where(EP.delay_s.is_not(None))
+        .group_by(EP.podcast_id)
+        .subquery()
+    )
+    query = (
+        sa.select(
+            P.name,
+            P.last_attempt_at,
+            P.last_ok_at,
+            P.last_new_at,
+            P.failures,
+            P.reason,
+            P.next_poll_at,
+            P.next_poll_reason,
+            *(sa.func.coalesce(found.c[n], 0) for n in ("found", "delays_s", "fixed_delays_s")),
+        )
+        .outerjoin(found, found.c.podcast_id == P.id)
+        .where(P.configured)
+    )
     return [FeedStatus(*row) for row in conn.execute(query)]
 
 

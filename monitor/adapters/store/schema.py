@@ -82,6 +82,8 @@ podcasts = sa.Table(
     sa.Column("suspect", sa.Text),
     sa.Column("suspect_at", UtcDateTime),
     sa.Column("next_poll_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("next_poll_reason", sa.Text),
+    sa.Column("polled", sa.LargeBinary),  # instants of the last 24 hours, see polls
     sa.Column("leased_until", UtcDateTime),
     sa.Column("lease", sa.Text),
 )
@@ -116,6 +118,8 @@ episodes = sa.Table(
     sa.Column("published_at", UtcDateTime),
     sa.Column("published_raw", sa.Text),
     sa.Column("first_seen_at", UtcDateTime, nullable=False),
+    sa.Column("delay_s", sa.Integer),  # from publication to then
+    sa.Column("fixed_delay_s", sa.Integer),  # that fixed polls would have taken on average
     sa.Column("present", sa.Boolean, nullable=False),  # was in the last complete document
     sa.Column("slug", sa.Text),  # proved
     sa.Column("processing_state", sa.Text),  # verbatim
