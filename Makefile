@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CONFIG ?= config/podcast-monitor.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test coverage corpus bench chaos check format docs install clean
+.PHONY: help demo run test coverage corpus bench foresight chaos check format docs install clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ corpus: $(VENV)/developed ## read every captured document, replay every series (
 
 bench: $(VENV)/benched ## measure against the targets and the rivals, in ten minutes (BENCH="--write docs/performance.md")
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+foresight: $(VENV)/developed ## replay real publish times: how late does each policy find them? (FORESIGHT="--every 10")
+	@$(BIN)/python -m benchmarks.foresight $(FORESIGHT)
 
 chaos: $(VENV)/developed ## let everything fail for about an hour, and count what is broken (CHAOS="kills-warm --seed 1")
 	@$(BIN)/python -m tests.campaigns $(CHAOS)

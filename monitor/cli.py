@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from monitor import __version__, log, report
+from monitor import __version__, chart, log, report, rules
 from monitor.adapters.store import backup as store_backup
 from monitor.adapters.store import events as store_events
 from monitor.adapters.store import instance, migrate, polls, reading, verbs
@@ -356,6 +356,28 @@ def explain(episode: EpisodeName, config: ConfigPath = None, as_json: Json = Fal
         report.Terminal().print(report.facts(row, now()))
         typer.echo()
     _print_events(told, as_json=as_json)
+
+
+@app.command()
+def cadence(
+    podcast: Annotated[str, typer.Argument(help="Its name.")],
+    config: ConfigPath = None,
+    as_json: Json = False,
+) -> None:
+    """Draw when a podcast's episodes are expected, and the polls that are placed there."""
+    loaded = _load(config)
+    the_podcasts(loaded, podcast)
+    polling = rules.podcasts(loaded)[podcast].polling
+    at = now()
+    with _reading(loaded) as database:
+        outlook = database.read(chart.outlook, podcast, polling, at)
+    if as_json:
+        for hour in outlook.hours:
+            _print_json(asdict(hour))
+        return
+    terminal = report.Terminal()
+    for line in (*chart.heading(outlook, polling, at), "", *chart.chart(outlook.hours, at)):
+        terminal.print(line)
 
 
 @app.command()

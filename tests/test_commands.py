@@ -43,6 +43,10 @@ FEED = {
     "failures",
     "reason",
     "next_poll_at",
+    "next_poll_reason",
+    "found",
+    "delays_s",
+    "fixed_delays_s",
 }
 REQUEST = {"podcast", "guid", "status", "reason", "attempts", "next_attempt_at"}
 STATUSES = {"pending", "accepted", "processed", "failed", "skipped", "held"}
@@ -157,6 +161,21 @@ def test_the_verbs_do_what_they_say_once(service):
             assert says in done.stdout
     told = [e["by"] for e in service.json("explain", "300") if e["event"] == "request.skipped"]
     assert told == ["because", "because"]
+
+
+def test_cadence_draws_a_week_with_its_polls(service):
+    drawn = service.command("cadence", "show").stdout.splitlines()
+    assert drawn[0].startswith("show: too few episodes to learn from")
+    assert drawn[1].startswith("next poll ")
+    assert drawn[2].startswith("2 episodes were found ")
+    days = [line.split()[0] for line in drawn[5::2]]
+    assert sorted(days) == sorted(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"])
+    hours = service.json("cadence", "show")
+    assert len(hours) == 7 * 24
+    assert hours[0].keys() == {"begins_at", "expected", "polls"}
+    unknown = service.command("cadence", "nope")
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "there is: show" in unknown.stderr
 
 
 def test_poll_says_when_nobody_will_do_it(service):

@@ -7,6 +7,7 @@ Every answer lies after *now*, and jitter only ever makes it later: a poll that 
 breaks a publisher's floor, one that comes late costs a minute. Jitter is in [0, 1).
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ JITTER = 0.1  # of a delay, at most
 JITTER_CAP = timedelta(minutes=1)  # on the polls of a healthy feed
 LATE = 0.2  # of the least interval, at most: what comes later misses what it was placed for
 COUNTED = 2_000  # polls of a day at most: who wants more of them has the least interval alone
-AHEAD = tuple(HOUR * n for n in (1, 2, 4, 6, 9, 12, 16, 20, 24))  # for which the cap is spread
+AHEAD = tuple(HOUR * n for n in (1, 3, 6, 12, 24))  # over which what the cap leaves is spread
 FAILING_MAX = timedelta(hours=6)  # a source is never disabled, it decays to this (miniflux#879)
 GONE = timedelta(weeks=1)  # after a 410: a probe, in case it comes back
 FLOOR_CAP = timedelta(days=1)  # no publisher's floor may silence us for longer
@@ -96,12 +97,13 @@ def _wanted(now: datetime, history: History, per_day: int) -> NextPoll:
 
 def _step(now: datetime, cadence: Cadence, polled: Sequence[datetime], per_day: int) -> float:
     """Return the mass between two polls: a week's, and what the cap leaves for the hours to come."""
-    x, steps = position(now), [cadence.roots[-1] / (7 * per_day)]
+    begin, mass = position(now), 0.0
+    step = cadence.roots[-1] / (7 * per_day)
     for hours in AHEAD:
-        begin = now + hours - DAY
-        left = cap(per_day) - sum(at > begin for at in polled)
-        steps.append(cadence.mass(x, position(now + hours)) / max(left, 0.5))
-    return max(steps)
+        mass += cadence.mass(begin, end := position(now + hours))
+        left = cap(per_day) - (len(polled) - bisect_right(polled, now + hours - DAY))
+        step, begin = max(step, mass / max(left, 0.5)), end
+    return step
 
 
 def cap(per_day: int) -> int:

@@ -27,6 +27,9 @@ ORDINARY: Final[Mapping[str, Value]] = {
     "changed": 0,
     "epoch": 0,
     "failures": 0,
+    "found": 0,
+    "delays_s": 0,
+    "fixed_delays_s": 0,
     "generation": 1,
     "new": 0,
     "omitted": 0,
@@ -100,7 +103,7 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "next {next_poll_at}",
         "{next_poll_reason}",
         "{found} found",
-        "{delays_s} late",
+        "late by {delays_s} in all",
         "{fixed_delays_s} if polled evenly",
     ),
     "status.request": (

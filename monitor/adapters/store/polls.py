@@ -116,7 +116,18 @@ def put_back(conn: Connection, feeds: Sequence[Feed], at: datetime | None = None
         )
 
 
-def _feed(row: sa.Row[tuple[object, ...]], token: str) -> Feed:
+def feed(conn: Connection, podcast: str) -> Feed | None:
+    """Return the polling state of a podcast, unleased; None: it was never configured."""
+    query = (
+        sa.select(schema.podcasts, *editions.COLUMNS)
+        .outerjoin(schema.editions, editions.CURRENT)
+        .where(P.name == podcast)
+    )
+    row = conn.execute(query).one_or_none()
+    return None if row is None else _feed(row, None)
+
+
+def _feed(row: sa.Row[tuple[object, ...]], token: str | None) -> Feed:
     return Feed(
         id=row.id,
         podcast=row.name,

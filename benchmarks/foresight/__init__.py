@@ -1,0 +1,1 @@
+"""``make foresight``: how soon episodes are found, and with how many polls."""
