@@ -39,9 +39,8 @@ def retold(source: str) -> Retold:
         for raw in lines_of(None if source == STDIN else Path(source), stdin, cut):
             if line := reader.read(raw):
                 retelling.hear(line)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{source}: {why}") from error
+    except OSError as error:
+        raise ConfigError(f"{source}: {error.strerror or error}") from error
     if retelling.at is None:
         raise ConfigError(f"{source}: not one line of podcast-monitor's log")
     snapshot = retelling.snapshot()

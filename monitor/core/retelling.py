@@ -103,9 +103,12 @@ class Retelling:
         skew_s = line.event.fields.get("skew_s")
         if not isinstance(skew_s, int | float):
             raise ValueError("by how much is missing")  # noqa: TRY004 - a line is at fault
-        by = timedelta(milliseconds=-round(skew_s * 1000))
-        spared = self._clock.polled_since(line.at, self._tally.feeds.values())
-        self._tally.set_back(by, line.at, spared=spared)
+        try:
+            by = timedelta(milliseconds=-round(skew_s * 1000))
+            spared = self._clock.polled_since(line.at, self._tally.feeds.values())
+            self._tally.set_back(by, line.at, spared=spared)
+        except OverflowError as error:
+            raise ValueError("that is beyond all years") from error
 
     # --- what is not committed ------------------------------------------------------------
 

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from monitor.core.model import Scalar
+
+BEYOND: Final = 2**63  # which no database counts to
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,9 @@ class Said:
     def whole(self, name: str) -> int | None:
         """Return a whole number, or None where it is not said."""
         value = self.fields.get(name)
-        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        if value is None:
+            return None
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < BEYOND:
             return value
         raise ValueError(f"{name} is no whole number")
 
@@ -46,7 +51,10 @@ class Said:
         if value is None:
             return None
         at = datetime.fromisoformat(str(value))
-        return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+        try:
+            return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+        except OverflowError as error:
+            raise ValueError(f"{name} lies beyond all years") from error
 
     def moment(self, name: str) -> datetime:
         """Return an instant; it must be said."""

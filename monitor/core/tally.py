@@ -149,18 +149,22 @@ class Tally:
         def earlier(at: datetime | None) -> datetime | None:
             return None if at is None else min(at, now)
 
-        for name, feed in self.feeds.items():
-            if name not in spared:
-                self.feeds[name] = replace(
-                    feed,
-                    last_attempt_at=earlier(feed.last_attempt_at),
-                    last_ok_at=earlier(feed.last_ok_at),
-                    last_new_at=earlier(feed.last_new_at),
-                    next_poll_at=sooner(feed.next_poll_at),
-                )
-        for key, request in self._unsettled.items():
-            after = replace(request, next_attempt_at=sooner(request.next_attempt_at))
-            self._unsettled[key] = after
+        feeds = {
+            name: replace(
+                feed,
+                last_attempt_at=earlier(feed.last_attempt_at),
+                last_ok_at=earlier(feed.last_ok_at),
+                last_new_at=earlier(feed.last_new_at),
+                next_poll_at=sooner(feed.next_poll_at),
+            )
+            for name, feed in self.feeds.items()
+            if name not in spared
+        }
+        self._unsettled = {
+            key: replace(request, next_attempt_at=sooner(request.next_attempt_at))
+            for key, request in self._unsettled.items()
+        }
+        self.feeds |= feeds
 
     def _discovered(self, line: LogEvent, at: datetime) -> None:
         said = Said(line.fields)

@@ -63,7 +63,7 @@ class Glimpses:
             return None
         try:
             return self._line(found, stamp)
-        except ValueError:
+        except (OverflowError, ValueError):  # a word that we do not write there
             return None
 
     def _line(self, found: re.Match[str], stamp: datetime | None) -> Line | None:

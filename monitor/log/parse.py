@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from monitor.core.lifecycle import Status
@@ -39,18 +39,25 @@ def _line(record: Mapping[str, Any]) -> Line | None:
     name: Any = record.get("event")
     level: Any = record.get("level")
     seq, podcast, guid = record.get("seq"), record.get("podcast"), record.get("guid")
-    if name not in EVENTS or level not in LEVELS or type(seq) not in (int, type(None)):
+    if not isinstance(name, str) or name not in EVENTS or level not in LEVELS:
+        return None
+    if type(seq) not in (int, type(None)):
         return None
     if not all(isinstance(key, str | None) for key in (podcast, guid)):
         return None
-    try:
-        at = datetime.fromisoformat(record["at"])
-    except (KeyError, TypeError, ValueError):
-        return None
+    at = _at(record.get("at"))
     own = {key: value for key, value in record.items() if key not in _HEAD}
-    if at.tzinfo is None or not all(map(_is_value, own.values())):
+    if at is None or not all(map(_is_value, own.values())):
         return None
     return Line(at, LogEvent(name, podcast, guid, level, own), seq)
+
+
+def _at(said: object) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(str(said))
+        return at.astimezone(UTC) if at.tzinfo else None
+    except (OverflowError, ValueError):
+        return None
 
 
 def _is_value(value: object) -> bool:

@@ -112,16 +112,21 @@ def _entry(text: str) -> tuple[str, datetime | None] | None:
             message = bytes(message).decode("utf-8", "replace")
         except (TypeError, ValueError):
             return "", None
-    at = str(written)
-    stamp = datetime.fromtimestamp(int(at) / MILLION, UTC) if at.isdecimal() else None
-    return str(message), stamp
+    return str(message), _since_1970(written, MILLION)
+
+
+def _since_1970(said: object, per_second: int = 1) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(float(str(said)) / per_second, UTC)
+    except (OSError, OverflowError, ValueError):  # no number, or of no year
+        return None
 
 
 def _stamp(prefix: re.Match[str]) -> datetime | None:
     """Return when journald had a line, or nearly: of a zone by name alone it is not known."""
+    if prefix["unix"]:
+        return _since_1970(prefix["unix"])
     try:
-        if prefix["unix"]:
-            return datetime.fromtimestamp(float(prefix["unix"]), UTC)
         said = prefix["iso"] or prefix["full"]
         at = datetime.fromisoformat(said.replace(",", ".")) if said else None
     except (OverflowError, ValueError):
