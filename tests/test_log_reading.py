@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from monitor.core.lifecycle import Status
 from monitor.core.model import LEVELS, LogEvent
 from monitor.core.sequence import Line
+from monitor.core.status import Process, process_of
 from monitor.log import EVENTS, render
+from monitor.log.console import EVENT_WIDTH
 from monitor.log.fields import record
 from monitor.log.unwrap import LONGEST_BYTES, Cut, Reader, lines_of
 
@@ -156,6 +158,22 @@ def test_what_the_console_does_not_say_is_what_goes_without_saying():
     assert line.event.fields["failures"] == 0
     assert line.event.fields["last_ok_at"] == "2026-10-10T14:03:05.000Z"
     assert "reason" not in line.event.fields
+
+
+def test_a_poll_that_reached_nobody_says_nothing_new_of_its_feed_on_the_console_either():
+    line = glimpsed(LogEvent("feed.polled", "a", fields={"outcome": "offline", "failures": 0}))
+    assert not {"last_attempt_at", "last_ok_at", "last_new_at"} & set(line.event.fields)
+
+
+def test_a_start_is_read_back_from_the_console():
+    started = {"version": "1", "mode": "live", "pid": 77, "podcasts": 2, "database": "sqlite"}
+    line = glimpsed(LogEvent("daemon.started", fields=started))
+    assert line.event.fields == started
+    assert process_of(line.event) == Process("1", "live", 77)
+
+
+def test_no_event_is_longer_than_its_column():
+    assert max(map(len, EVENTS)) <= EVENT_WIDTH
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ It keeps every podcast, unsettled request and open problem that it heard of, and
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -132,10 +132,15 @@ class Tally:
 
     def heed(self, line: LogEvent, at: datetime) -> None:
         """Let a committed event change what it changed in the database."""
-        if line.name in AFTER:
-            self._moved(line, at)
-        elif change := CHANGES.get(line.name):
-            change(self, line, at)
+        match line.name:
+            case "episode.discovered":
+                self._discovered(line, at)
+            case "problem.opened" | "problem.reminded":
+                self._problem(line, at)
+            case "problem.recovered":
+                self._recovered(line)
+            case name if name in AFTER:
+                self._moved(line, at)
 
     def set_back(self, by: timedelta, now: datetime, *, spared: Collection[str]) -> None:
         """The wall clock was set back: shift what is due, as the database does.
@@ -226,20 +231,10 @@ class Tally:
         self.problems[kind, line.podcast, line.guid] = found
         self._open_problems += line.name == "problem.opened"
 
-    def _recovered(self, line: LogEvent, _at: datetime) -> None:
+    def _recovered(self, line: LogEvent) -> None:
         kind = Kind(str(Said(line.fields).text("problem")))
         self.problems.pop((kind, line.podcast, line.guid), None)
         self._open_problems = max(0, self._open_problems - 1)
-
-
-CHANGES: Final[Mapping[str, Callable[[Tally, LogEvent, datetime], None]]] = MappingProxyType(
-    {
-        "episode.discovered": Tally._discovered,  # noqa: SLF001 - a table of its own methods
-        "problem.opened": Tally._problem,  # noqa: SLF001
-        "problem.reminded": Tally._problem,  # noqa: SLF001
-        "problem.recovered": Tally._recovered,  # noqa: SLF001
-    }
-)
 
 
 def _going_on(

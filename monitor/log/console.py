@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from monitor.core.model import LogEvent
-from monitor.log.events import EVENTS
 from monitor.log.fields import Value, escaped, ordered, quoted
 
-EVENT_WIDTH: Final = max(map(len, EVENTS))
+EVENT_WIDTH: Final = 18  # whatever events there will be: older logs are read back by this column
 PODCAST_WIDTH: Final = 14
 _GUID_WIDTH: Final = 23  # substack:post: and nine digits
 MARK: Final = {"info": " ", "warning": "!", "error": "✗"}  # loud without colours too
@@ -70,7 +69,7 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
     "state.changed": ("{from} → {to}", "{note}"),
     "request.enqueued": ("wanted", "generation {generation}"),
     "request.held": ("{reason}", "generation {generation}"),
-    "request.released": ("{by}", "was {reason}", "generation {generation}"),
+    "request.released": ("{by}", "was {reason}", "generation {generation}", "wanted {created_at}"),
     "request.skipped": ("{by}", "was {reason}", "generation {generation}"),
     "request.requeued": ("{by}", "generation {generation}"),
     "request.posted": ("attempt {attempt}", "generation {generation}", "epoch {epoch}"),

@@ -44,7 +44,10 @@ _TEXT: Final = ".+"
 _PLACE: Final = re.compile(r"\\\{(\w+)\\\}")  # in an escaped phrase
 _OF_AN_EPISODE: Final = re.compile(r"(episode|state|request)\.|status\.request$")
 _A_KIND: Final = re.compile(rf"({'|'.join(Kind)})(:| is over)")
-_NUMBERS: Final = frozenset({"generation", "attempts", "failures", "new", "omitted", "as_of_seq"})
+_NUMBERS: Final = frozenset(
+    {"generation", "attempts", "attempt", "epoch", "http", "failures", "new", "changed"}
+    | {"pid", "omitted", "as_of_seq"}
+)
 
 
 class Glimpses:
@@ -133,10 +136,10 @@ def _patterns(name: str) -> tuple[re.Pattern[str], ...]:
 
 def _finds(place: re.Match[str]) -> str:
     key = place[1]
-    pattern = _OF_KEY.get(key)
-    if pattern is None:
-        pattern = _RELATIVE if key.endswith("_at") else _SPAN if key.endswith("_s") else _TEXT
-    return f"(?P<{key}>{pattern})"
+    otherwise = r"\d+" if key in _NUMBERS else _TEXT
+    if key.endswith(("_at", "_s")):
+        otherwise = _RELATIVE if key.endswith("_at") else _SPAN
+    return f"(?P<{key}>{_OF_KEY.get(key, otherwise)})"
 
 
 def _value(key: str, said: str, at: datetime) -> Value:
@@ -169,7 +172,7 @@ def _completed(name: str, own: dict[str, Value], at: datetime) -> dict[str, Valu
         own = {"requests": {}, "held": {}} | own
     if name == "status.feed" and not own["failures"]:
         own = {"last_attempt_at": own.get("last_ok_at")} | own
-    if name == "feed.polled":
+    if name == "feed.polled" and own.get("outcome") != "offline":  # of that nothing counts
         own["last_attempt_at"] = instant(at)
         own |= {} if own["failures"] else {"last_ok_at": instant(at)}
         own |= {"last_new_at": instant(at)} if own["new"] else {}

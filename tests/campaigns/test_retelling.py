@@ -24,7 +24,7 @@ def test_a_fortnight_of_faults_is_told_by_its_log_at_every_moment(seed, tmp_path
         for _ in range(CUTS):
             cut = Random(seed).randint(0, last)
             told = retold(listener.raw[cut:])
-            assert_same(told.snapshot(), true, f"{listener.form}, from line {cut}")
+            assert_same(told.snapshot(), true, listener.form, f"from line {cut}")
             assert told.missing().block is False
 
 
