@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.core.lifecycle import Status
-from monitor.core.model import LEVELS, LogEvent
-from monitor.core.sequence import Line
+from monitor.core.model import LEVELS, Line, LogEvent
 from monitor.core.status import Process, process_of
 from monitor.log import EVENTS, render
 from monitor.log.console import EVENT_WIDTH

@@ -76,6 +76,16 @@ class CommittedEvent:
     event: LogEvent
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A LogEvent as it was read back from a line of the log."""
+
+    at: datetime
+    event: LogEvent
+    seq: int | None = None
+    rough: bool = False  # it rounds what it says: the console's
+
+
 # --- the feed: what a GET brought --------------------------------------------------------
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from monitor.core.model import LogEvent
+from monitor.core.model import Line, LogEvent
 from monitor.core.problems import Problem
-from monitor.core.sequence import Line, Sequence
+from monitor.core.resequencer import Resequencer
 from monitor.core.status import MOST, FeedStatus, Process, Snapshot, process_of, read_block
 from monitor.core.tally import Tally
 
@@ -42,7 +42,7 @@ class Retelling:
         self.at: datetime | None = None  # as of when; None: nothing was heard
         self.process = Process(None, None, None)  # who spoke last
         self._tally = Tally()
-        self._order = Sequence()
+        self._order = Resequencer()
         self._blocks: dict[datetime, list[LogEvent]] = {}  # begun, by the instant of their lines
         self._has_block = self._is_rough = False
         self._has_restarted = False  # since the last event that was new

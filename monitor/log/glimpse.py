@@ -10,9 +10,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import Final
 
-from monitor.core.model import LEVELS, Level, LogEvent
+from monitor.core.model import LEVELS, Level, Line, LogEvent
 from monitor.core.problems import Kind
-from monitor.core.sequence import Line
 from monitor.log.console import EVENT_WIDTH, MARK, ORDINARY, PHRASES, PODCAST_WIDTH
 from monitor.log.events import EVENTS
 from monitor.log.fields import Value, instant

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from monitor.core.lifecycle import Status
-from monitor.core.model import LEVELS, LogEvent, Scalar
-from monitor.core.sequence import Line
+from monitor.core.model import LEVELS, Line, LogEvent, Scalar
 from monitor.log.events import EVENTS
 from monitor.log.fields import Value
 from monitor.log.lines import READS_AS_DATA

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from monitor.core.sequence import Line
+from monitor.core.model import Line
 from monitor.log.glimpse import Glimpses
 from monitor.log.parse import read_json, read_logfmt
 

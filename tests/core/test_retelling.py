@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from monitor.core.lifecycle import Status
-from monitor.core.model import LogEvent, iso
+from monitor.core.model import Line, LogEvent, iso
+from monitor.core.resequencer import WAITING
 from monitor.core.retelling import Retelling
-from monitor.core.sequence import WAITING, Line
 from monitor.core.status import MOST, FeedStatus, Process, RequestStatus, Snapshot, block
 from tests.core.scenarios import HOUR, NOW
 

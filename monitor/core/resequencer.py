@@ -1,30 +1,17 @@
 """Committed events put in the order of their numbers, each once; what is left out is told. Pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from heapq import heappop, heappush
 from typing import Final
 
-from monitor.core.model import LogEvent
+from monitor.core.model import Line
 
-WAITING: Final = (
-    1000  # events that wait for one before them: the lines of two daemons may interleave
-)
+# So many events may wait for one before them: the lines of two daemons interleave.
+WAITING: Final = 1000
 RANGES: Final = 20  # of missing numbers that are told one by one
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of the log as it was read."""
-
-    at: datetime
-    event: LogEvent
-    seq: int | None = None
-    rough: bool = False  # it rounds what it says: the console's
-
-
-class Sequence:
+class Resequencer:
     """Takes lines with a number as they come, and gives them in order."""
 
     def __init__(self) -> None:
@@ -32,9 +19,8 @@ class Sequence:
         self.first: int | None = None  # where it began; what came before is not known
         self.ranges: list[tuple[int, int]] = []  # of missing numbers, from and to; the first RANGES
         self.missing = 0  # numbers in all
-        self._waiting: list[
-            tuple[int, int, Line]
-        ] = []  # a heap; the second number tells equals apart
+        # A heap; the second number tells equals apart.
+        self._waiting: list[tuple[int, int, Line]] = []
         self._count = 0
 
     def take(self, seq: int, line: Line) -> Iterator[tuple[int, Line]]:
