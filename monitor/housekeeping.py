@@ -8,8 +8,8 @@ from functools import partial
 from sqlalchemy import Connection
 
 from monitor.adapters.store import arrivals, events, integrity
-from monitor.core.problems import Kind, ProblemUpdate, remind, strike
-from monitor.core.silence import LEAST, Silence, silence
+from monitor.core.problems import Kind, Problem, ProblemUpdate, remind, strike, to_be_reminded_of
+from monitor.core.silence import LEAST, NEWEST, Silence, limit, silence
 from monitor.jobs.context import Context
 
 EVERY = timedelta(hours=1)
@@ -45,8 +45,17 @@ async def _listen(ctx: Context) -> None:
 
 
 def _remind(conn: Connection, at: datetime) -> None:
-    updates = [remind(problem, now=at) for problem in events.problems(conn)]
-    events.write_problems(conn, [update for update in updates if update.events], at)
+    due = [problem for problem in events.problems(conn) if to_be_reminded_of(problem, at)]
+    updates = [remind(problem, now=at, detail=_explained(conn, problem)) for problem in due]
+    events.write_problems(conn, updates, at)
+
+
+def _explained(conn: Connection, problem: Problem) -> str | None:
+    """Return how long a silent feed might be silent; any other problem's reason says enough."""
+    if problem.kind is not Kind.FEED_SILENT or problem.podcast is None:
+        return None
+    came = sorted(arrivals.arrivals(conn, problem.podcast))
+    return str(limit(came[-NEWEST:]))
 
 
 def _tell_of_silence(conn: Connection, podcasts: Sequence[str], now: datetime) -> None:

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from monitor.core.model import LogEvent
 from monitor.log import EVENTS, emit, render, setup
-from monitor.log.console import span
+from monitor.log.console import PHRASES, span
 from monitor.log.redact import redact
 
 ROOT = Path(__file__).parent.parent
@@ -273,6 +273,29 @@ def test_trouble_is_loud_with_and_without_colours() -> None:
 
     assert render(failed, AT, form="console").startswith("14:03:05 ✗ request.failed")
     assert "\x1b[1;31mrejected\x1b[0m" in render(failed, AT, form="console", colour=True)
+
+
+UNSAID = {  # on the console: what the line before says, the reason implies, or only programs read
+    "feed.polled": "http read items requests last_attempt_at last_ok_at last_new_at",
+    "request.held": "was",
+    "request.released": "was attempts",
+    "request.accepted": "attempts next_attempt_at created_at",
+    "request.deferred": "generation was http created_at",
+    "request.processed": "generation was held json_url markdown_url",
+    "request.failed": "was http",
+    "request.skipped": "was",
+    "request.requeued": "was",
+    "status.summary": "as_of_seq version pid",
+    "status.feed": "last_attempt_at",
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_the_console_leaves_out_what_is_listed_here_and_nothing_else(name: str) -> None:
+    said = set(re.findall(r"\{(\w+)\}", "".join(PHRASES.get(name, ())))) - {"day"}
+    if name in PHRASES:
+        assert set(EVENTS[name].fields) - said == set(UNSAID.get(name, "").split())
+        assert said <= set(EVENTS[name].fields)
 
 
 @pytest.mark.parametrize("name", EVENTS)

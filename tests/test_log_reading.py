@@ -175,6 +175,14 @@ def test_no_event_is_longer_than_its_column():
     assert max(map(len, EVENTS)) <= EVENT_WIDTH
 
 
+@pytest.mark.parametrize("title", ["One · two", 'a "b" · c', "back\\ · slash", "plain"])
+def test_a_title_with_the_dot_between_phrases_is_read_back_from_the_console(title):
+    fields = {"title": title, "request": "held", "reason": "bulk"}
+    line = glimpsed(LogEvent("episode.discovered", "a", GUID, fields=fields), 7)
+    assert line is not None
+    assert fields.items() <= line.event.fields.items()
+
+
 @pytest.mark.parametrize(
     "guid", ["a guid of words", "a·b", 'with "quotes"', "https://x.example/?a=1"]
 )
@@ -208,15 +216,17 @@ def test_every_number_of_a_status_is_read_back_from_the_console(name):
         "status.feed": {"failures": 3, "reason": "timeout"},
         "status.request": {"status": "pending", "generation": 2, "reason": "budget", "attempts": 4},
         "status.end": {"as_of_seq": 12, "omitted": 3},
-        "problem.opened": {"problem": "feed_failing", "reason": "http_410", "failures": 3},
+        "problem.opened": {
+            "problem": "feed_failing",
+            "reason": "http_410",
+            "failures": 3,
+            "detail": "a · b",
+        },
     }[name]
     guid = GUID if name == "status.request" else None
     line = glimpsed(LogEvent(name, "a", guid, fields=fields))
     assert line.event.guid == guid
-    problem = {} if name != "problem.opened" else {"failures": 3}
-    assert problem.items() <= line.event.fields.items()
-    if name != "problem.opened":
-        assert fields.items() <= line.event.fields.items()
+    assert fields.items() <= line.event.fields.items()
 
 
 # --- files -----------------------------------------------------------------------------------

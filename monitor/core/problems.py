@@ -1,4 +1,4 @@
-"""Problems: what a person should know, said once, reminded daily, and taken back.
+"""Problems: what a person should know, said once, reminded daily (of silence monthly), taken back.
 
 A problem begins as a silent count of strikes. It is opened after enough of them over enough
 time, so that a single bad answer wakes nobody; its recovery is said only if it was opened.
@@ -75,13 +75,13 @@ def strike(
 ) -> ProblemUpdate:
     """Count one more failure; open the problem, or remind of it, where it is time.
 
-    *since* is when it began, if that was before *now*; *detail* explains it where it is opened.
+    *since* is when it began, if that was before *now*; *detail* explains it wherever it is said.
     """
     problem = before or Problem(kind, podcast, guid, reason, since=since or now, strikes=0)
     problem = replace(problem, reason=reason, strikes=problem.strikes + 1)
     enough, long_enough = AT_ONCE if reason == GONE else PATIENCE.get(kind, AT_ONCE)
     if problem.opened_at is not None:
-        return remind(problem, now=now)
+        return remind(problem, now=now, detail=detail)
     if problem.strikes < enough or now - problem.since < long_enough:
         return ProblemUpdate(kind, podcast, guid, problem)
     problem = replace(problem, opened_at=now, reminded_at=now)
@@ -89,14 +89,19 @@ def strike(
     return ProblemUpdate(kind, podcast, guid, problem, (told,))
 
 
-def remind(problem: Problem, *, now: datetime) -> ProblemUpdate:
-    """Say again that an open problem stands, if it is long enough since that was last said."""
-    told: tuple[LogEvent, ...] = ()
+def to_be_reminded_of(problem: Problem, now: datetime) -> bool:
+    """Return whether a problem is open, and it is long enough since that was last said."""
     silent = problem.kind is Kind.FEED_SILENT
     wait = REMIND_OF_SILENCE_AFTER if silent else REMIND_AFTER
-    if problem.reminded_at is not None and now - problem.reminded_at >= wait:
+    return problem.reminded_at is not None and now - problem.reminded_at >= wait
+
+
+def remind(problem: Problem, *, now: datetime, detail: str | None = None) -> ProblemUpdate:
+    """Say again that an open problem stands, where it is time; *detail* explains it."""
+    told: tuple[LogEvent, ...] = ()
+    if to_be_reminded_of(problem, now):
         problem = replace(problem, reminded_at=now)
-        told = (_event("problem.reminded", problem),)
+        told = (_event("problem.reminded", problem, detail=detail),)
     return ProblemUpdate(problem.kind, problem.podcast, problem.guid, problem, told)
 
 

@@ -40,6 +40,9 @@ _OF_KEY: Final = {  # what a value looks like, where not every text will do
     "held": _COUNTS,
 }
 _TEXT: Final = ".+"
+_PHRASE: Final = re.compile(
+    r'(?: · )?((?:"(?:[^"\\]|\\.)*(?:"|$)|(?! · ).)+)'
+)  # a quoted dot divides none
 _PLACE: Final = re.compile(r"\\\{(\w+)\\\}")  # in an escaped phrase
 _OF_AN_EPISODE: Final = re.compile(r"(episode|state|request)\.|status\.request$")
 _A_KIND: Final = re.compile(rf"({'|'.join(Kind)})(:| is over)")
@@ -115,7 +118,7 @@ def _values(name: str, said: str) -> Iterator[tuple[str, str]]:
     A phrase that would take any text is tried last: the others know what is theirs.
     """
     after = 0
-    for phrase in said.split(" · "):
+    for phrase in _PHRASE.findall(said):
         patterns = list(enumerate(_patterns(name)))[after:]
         for place, pattern in sorted(
             patterns, key=lambda each: (_TEXT in each[1].pattern, each[0])

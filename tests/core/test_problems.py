@@ -93,6 +93,15 @@ def test_an_open_problem_is_reminded_of_daily_and_not_at_every_strike():
     assert (problem.since, problem.opened_at) == (NOW, NOW)
 
 
+def test_what_explains_a_problem_is_said_when_it_is_opened_and_whenever_it_is_reminded_of():
+    kind = Kind.REQUEST_STALLED
+    opened = strike(None, kind, reason="no_change", now=NOW, detail="why")
+    again = strike(opened.after, kind, reason="no_change", now=NOW + DAY, detail="still")
+    later = remind(again.after, now=NOW + 2 * DAY, detail="for long")
+    told = [event.fields["detail"] for update in (opened, again, later) for event in update.events]
+    assert told == ["why", "still", "for long"]
+
+
 def test_a_problem_that_is_not_open_is_not_reminded_of():
     quiet = struck(Kind.FEED_FAILING, NOW).after
     assert remind(quiet, now=NOW + 9 * DAY).events == ()
