@@ -78,8 +78,11 @@ def _explained(error: Exception) -> tuple[str, int]:
     match error:
         case ConfigError():
             return str(error), 2
-        case MonitorError() | OSError():
+        case MonitorError():
             return str(error), 1
+        case OSError():
+            place = f"{error.filename}: " if error.filename else ""
+            return f"{place}{error.strerror or error}; see to that, and try again", 1
         case SQLAlchemyError():
             why = getattr(error, "orig", None) or error
             return f"the database did not do what was asked ({why}); try again", 1

@@ -14,6 +14,7 @@ from monitor.core.status import Process, Snapshot
 from monitor.log.unwrap import Cut, Reader, lines_of
 
 STDIN = "-"
+TO_DO = "give a file of lines as the daemon or `journalctl -u podcast-monitor -o cat` writes them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,9 @@ def retold(source: str) -> Retold:
             if line := reader.read(raw):
                 retelling.hear(line)
     except OSError as error:
-        raise ConfigError(f"{source}: {error.strerror or error}") from error
+        raise ConfigError(f"{source}: {error.strerror or error}; {TO_DO}") from error
     if retelling.at is None:
-        raise ConfigError(f"{source}: not one line of podcast-monitor's log")
+        raise ConfigError(f"{source}: not one line of podcast-monitor's log; {TO_DO}")
     snapshot = retelling.snapshot()
     caveats = [*_caveats(retelling.missing()), *(["it ends too soon"] if cut.off else [])]
     caveat = f"{source}: {'; '.join(caveats)}" if caveats else None

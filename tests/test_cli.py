@@ -105,6 +105,17 @@ def test_help_and_version_need_no_configuration(service):
     assert "..." not in told.partition("Commands:")[2]
 
 
+def test_what_the_system_refuses_is_told_with_its_place_and_what_to_do(monkeypatch, capsys):
+    def app(**_):
+        raise PermissionError(13, "Permission denied", "/there/x")
+
+    monkeypatch.setattr(cli, "app", app)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    said = "podcast-monitor: /there/x: Permission denied; see to that, and try again\n"
+    assert capsys.readouterr().err == said
+
+
 def test_the_configuration_may_be_named_before_or_behind_the_command(service):
     assert service.call("status").returncode == 0
     other = service.directory / "other.toml"

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from monitor.adapters.store import events, migrate, schema
 from monitor.adapters.store.database import connect
+from monitor.adapters.store.trouble import TEXTS
 from monitor.core.model import ConfigError, DatabaseError, LogEvent
 from monitor.daemon import LONGEST_TICK
 from monitor.demo.server import World, serve_in_thread
@@ -393,6 +394,11 @@ def test_a_server_that_lets_nobody_in_is_told_in_its_own_words(
     assert (done.returncode, done.stderr.count("\n")) == (code, 1)
     assert told in done.stderr
     assert "wrong-one" not in done.stderr
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_every_trouble_is_told_with_what_comes_of_it_or_what_to_do(text):
+    assert "; " in text
 
 
 def test_a_transaction_that_the_server_undid_for_anothers_sake_is_run_again(postgresql):

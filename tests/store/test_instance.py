@@ -46,7 +46,7 @@ def daemon(url):
 
 def test_a_second_daemon_is_refused_and_told_who_holds_the_file(daemon, url):
     with closing(connect(url)) as database:
-        holder = rf"monitor\.db is held by pid {daemon.pid} on {socket.gethostname()}; one daemon"
+        holder = rf"monitor\.db is held by pid {daemon.pid} on {socket.gethostname()}; one daemon per SQLite file: stop it, or"
         with pytest.raises(UnavailableError, match=holder), instance(database):
             pytest.fail("both hold it")
         assert is_held(database)

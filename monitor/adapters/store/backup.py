@@ -25,6 +25,7 @@ from monitor.adapters.store.place import DISK
 from monitor.adapters.store.trouble import trouble
 from monitor.core.model import ConfigError, UnavailableError
 
+SEE_TO_THE_DISK = "see to its disk, or choose another, and try again"
 STEP_PAGES = 256  # a mebibyte
 RESTARTS_BORNE = 3
 ALL_PAGES = -1
@@ -137,10 +138,13 @@ def _told(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = UnavailableError if error.errno in DISK else ConfigError
-        raise kind(f"backup {target}: not made ({error.strerror})") from error
+        text = f"backup {target}: not made ({error.strerror})"
+        if error.errno in DISK:
+            raise UnavailableError(f"{text}; {SEE_TO_THE_DISK}") from error
+        raise ConfigError(f"{text}; name a file that this user may write") from error
     except sqlite3.Error as error:
-        raise UnavailableError(f"backup {target}: not made ({error})") from error
+        text = f"backup {target}: not made ({error}); {SEE_TO_THE_DISK}"
+        raise UnavailableError(text) from error
 
 
 def _flush(place: Path) -> None:

@@ -30,7 +30,8 @@ def instance(database: Database) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise UnavailableError(
-                f"database {database.path} is held by {holder}; one daemon per SQLite file"
+                f"database {database.path} is held by {holder}; one daemon per SQLite file: stop it,"
+                " or use another `database`"
             ) from None
         with suppress(OSError):  # a full disk: the lock holds without the name
             file.truncate(0)

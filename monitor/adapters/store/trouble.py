@@ -79,7 +79,8 @@ TEXTS: dict[Reason, str] = {
     "unfinished": "a commit was cut short; `podcast-monitor run` undoes it",
     "refused": "this user may not do what is needed ({why}); grant it, or name another user",
     "slow": "it did not answer in time ({why}); all goes on when it does",
-    "unavailable": "cannot be reached or opened ({why})",
+    "unavailable": "cannot be reached or opened ({why}); see that it runs, or that its disk is there:"
+    " all goes on when it can be",
 }
 
 
