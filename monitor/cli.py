@@ -367,7 +367,7 @@ def cadence(
     config: ConfigPath = None,
     as_json: Json = False,
 ) -> None:
-    """Draw when a podcast's episodes are expected, and the polls that are placed there."""
+    """Draw when a podcast is expected to publish, and its polls."""
     loaded = _load(config)
     the_podcasts(loaded, podcast)
     polling = rules.podcasts(loaded)[podcast].polling

@@ -189,6 +189,7 @@ class Daemon:
         self._begin()
         async with AsyncExitStack() as stack:
             await self._open(stack)
+            await offline.watch(self.ctx)  # what an earlier run told may be over
             await self.ctx.write(polls.mark_due, list(self.ctx.podcasts), now())
             for start in (
                 self.dispatcher.start_polls,

@@ -67,6 +67,8 @@ def _service(database: Database, now: datetime) -> Iterator[Finding]:
         yield Finding("problem", "daemon", text)
         return
     yield Finding("ok", "daemon", "; ".join(daemons))
+    if any(problem.kind is Kind.OFFLINE for problem in database.read(reading.problems)):
+        return  # nobody is polled
     for feed in database.read(reading.snapshot).feeds:
         if now - feed.next_poll_at > OVERDUE:
             text = f"{feed.podcast} was due at {feed.next_poll_at:%Y-%m-%d %H:%M} UTC"

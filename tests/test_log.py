@@ -277,6 +277,7 @@ def test_trouble_is_loud_with_and_without_colours() -> None:
 
 UNSAID = {  # on the console: what the line before says, the reason implies, or only programs read
     "feed.polled": "http read items requests last_attempt_at last_ok_at last_new_at",
+    "episode.discovered": "fixed_delay_s",
     "request.held": "was",
     "request.released": "was attempts",
     "request.accepted": "attempts next_attempt_at created_at",

@@ -5,15 +5,18 @@ import socket
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from monitor.adapters.http import Failed
 from monitor.adapters.reach import reaches
+from monitor.core.model import DatabaseError
 from monitor.core.schedule import Bounds
 from monitor.demo import reset
 from monitor.demo.server import World, serve_in_thread
-from monitor.jobs.uplink import Uplink
+from monitor.jobs import offline
+from monitor.jobs.uplink import FRESH, Uplink
 from tests.living import POLLING, STEP, Life
 from tests.service import Far, Service
 
@@ -71,15 +74,67 @@ async def test_of_many_that_fail_at_once_one_asks_a_few():
     assert len(hosts.asked) == 4
 
 
+async def test_of_many_that_fail_while_one_host_answers_one_asks():
+    hosts = Hosts(OTHER)
+    uplink = hosts.uplink()
+    blames = (uplink.is_to_blame(FEED, "dns", NOW) for n in range(100))
+    assert not any(await asyncio.gather(*blames))
+    assert len(hosts.asked) <= 4
+    hosts.alive.clear()
+    assert not await uplink.is_to_blame(FEED, "dns", NOW + FRESH / 2)
+    assert await uplink.is_to_blame(FEED, "dns", NOW + FRESH)
+
+
+async def test_the_first_that_answers_is_enough():
+    async def reaches(url):
+        if url != OTHER:
+            await asyncio.sleep(60)
+        return True
+
+    uplink = Uplink((FEED, STENOBIRD, OTHER), reaches)
+    async with asyncio.timeout(5):
+        assert not await uplink.is_to_blame(FEED, "dns", NOW)
+
+
+async def test_whom_it_asks_changes_so_that_four_dead_hosts_prove_nothing():
+    alive = "https://h9.example/"
+    uplink = Hosts(alive).uplink(*(f"https://h{n}.example/" for n in range(10)))
+    assert await uplink.is_to_blame("https://h0.example/", "dns", NOW)
+    assert [await uplink.is_over() for _ in range(4)].count(True) >= 1
+
+
 async def test_it_is_over_when_anybody_takes_a_connection():
     hosts = Hosts()
     uplink = hosts.uplink()
     await uplink.is_to_blame(FEED, "dns", NOW)
-    await uplink.look()
-    assert uplink.is_down
+    assert not await uplink.is_over()
     hosts.alive.add(OTHER)
-    await uplink.look()
+    assert await uplink.is_over()
+
+
+@pytest.mark.parametrize("urls", [(), (FEED,)], ids=["a proxy", "one host"])
+async def test_where_it_can_no_longer_be_told_it_is_over(urls):
+    """Else who mends an outage with a proxy would have a daemon that does nothing, for ever."""
+    assert await Uplink(urls, Hosts().reaches).is_over()
+
+
+async def test_a_recovery_that_cannot_be_written_is_written_later():
+    uplink, written = Hosts(OTHER).uplink(), []
+    uplink.was_looked_up = uplink.is_down = True
+    uplink.missed = {"show"}
+
+    async def write(_unit, _problem, missed, _now):
+        written.append(missed)
+        if len(written) == 1:
+            raise DatabaseError("locked", "locked")
+
+    ctx = SimpleNamespace(uplink=uplink, now=lambda: NOW, wake=lambda _: None, write=write)
+    with pytest.raises(DatabaseError):
+        await offline.watch(ctx)
+    assert uplink.is_down
+    await offline.watch(ctx)
     assert not uplink.is_down
+    assert written == [{"show"}, {"show"}]
 
 
 # --- whether anybody takes a connection -----------------------------------------------------

@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
@@ -11,6 +13,7 @@ from monitor.adapters.guard import guarded_socket
 PORTS = {"http": 80, "https": 443}
 WITHIN_S = 5.0
 EACH_WITHIN_S = 2.0  # of the addresses of one name
+_RESOLVERS = ThreadPoolExecutor(4, "reach")  # of their own: the polls' may all hang
 
 
 async def reaches(url: str, *, allow_private: bool) -> bool:
@@ -20,7 +23,8 @@ async def reaches(url: str, *, allow_private: bool) -> bool:
     try:
         async with asyncio.timeout(WITHIN_S):
             port = address.port or PORTS[address.scheme]
-            found = await loop.getaddrinfo(address.host, port, type=socket.SOCK_STREAM)
+            ask = partial(socket.getaddrinfo, address.host, port, type=socket.SOCK_STREAM)
+            found = await loop.run_in_executor(_RESOLVERS, ask)
             for info in found:
                 if await _connects(info, allow_private=allow_private):
                     return True
