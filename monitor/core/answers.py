@@ -18,7 +18,7 @@ from monitor.core.model import (
 from monitor.core.rules import RequestRules
 from monitor.core.schedule import Bounds
 
-SAME_5XX_APART = timedelta(hours=1)  # answers closer than this count as one
+SAME_500_APART = timedelta(hours=1)  # answers closer than this count as one
 
 
 class Answer(Enum):
@@ -140,7 +140,7 @@ def _counted(request: ProcessingRequest, answer: PostAnswered, now: datetime) ->
     digest = f"{answer.http}:{answer.digest}"
     if request.same_digest != digest or request.same_at is None:
         return replace(request, same_digest=digest, same_count=1, same_at=now)
-    if now - request.same_at < SAME_5XX_APART:
+    if now - request.same_at < SAME_500_APART:
         return request
     return replace(request, same_count=request.same_count + 1, same_at=now)
 

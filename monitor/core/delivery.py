@@ -28,7 +28,7 @@ from monitor.core.model import (
 from monitor.core.rules import RequestRules
 from monitor.core.slug import is_of, request_url
 
-SAME_5XX = 3  # so often the same answer to one key, hours apart, is stored and replayed (Stripe)
+SAME_500 = 3  # so often the same answer to one key, hours apart, is stored and replayed (Stripe)
 
 
 def idempotency_key(podcast_slug: str, guid: str, generation: int, epoch: int) -> str:
@@ -109,7 +109,7 @@ def _post(work: Work, state: str | None, url: str, *, now: datetime) -> Post:
     """
     request = work.request
     # What was accepted once keeps its key. Else the state did not move, or we would not be here.
-    if request.same_count >= SAME_5XX and request.accepted_at is None:
+    if request.same_count >= SAME_500 and request.accepted_at is None:
         request = replace(
             request, epoch=request.epoch + 1, key=None, same_count=0, same_digest=None, same_at=None
         )

@@ -403,7 +403,7 @@ class ProcessingRequest:
 
     id: int
     generation: int  # raised by requeue only
-    epoch: int  # raised only where a stored 5xx would be replayed for ever
+    epoch: int  # raised only where a stored 500 would be replayed for ever
     status: Status
     reason: str | None  # of the hold or of the wait
     attempts: int  # answered or lost POSTs
@@ -416,7 +416,7 @@ class ProcessingRequest:
     state_before_post: str | None = None  # at the GET before it, or when a person asked anew
     accepted_at: datetime | None = None
     reasks: int = 0
-    same_digest: str | None = None  # of the 5xx that keeps coming back
+    same_digest: str | None = None  # of the 500 that keeps coming back
     same_count: int = 0
     same_at: datetime | None = None  # when it was last counted
     lease: str | None = None

@@ -96,7 +96,10 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
             "problem reason since failures detail",
             "Something lasted long enough to need a person.",
         ),
-        "problem.reminded": _kind("problem reason since detail", "It still does, a day later."),
+        "problem.reminded": _kind(
+            "problem reason since detail",
+            "It still does, a day later; of a silent feed, 30 days.",
+        ),
         "problem.recovered": _kind(
             "problem reason took_s", "It is over; `reason` is what it was, last."
         ),

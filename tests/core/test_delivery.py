@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from monitor.core import tracking
 from monitor.core.answers import Answer, after_post, classify
-from monitor.core.delivery import SAME_5XX, before_post, idempotency_key
+from monitor.core.delivery import SAME_500, before_post, idempotency_key
 from monitor.core.lifecycle import IllegalTransition, Status
 from monitor.core.model import (
     Lookup,
@@ -385,7 +385,7 @@ def test_a_409_again_though_nothing_moved_is_taken_for_what_it_says():
     assert settlement.request.attempts == 2
 
 
-# --- a 5xx that sticks to a key ----------------------------------------------------------
+# --- a 500 that sticks to a key ----------------------------------------------------------
 
 
 def repeated(*answers, apart=HOUR, due=None):
@@ -404,8 +404,8 @@ def epoch(due, at=NOW + 9 * DAY):
 STORED = PostAnswered(500, digest="a")
 
 
-def test_the_same_5xx_three_times_an_hour_apart_raises_the_epoch_once():
-    due = repeated(*[STORED] * SAME_5XX)
+def test_the_same_500_three_times_an_hour_apart_raises_the_epoch_once():
+    due = repeated(*[STORED] * SAME_500)
     post = before(due, found("new"), NOW + DAY)
     assert post.request.epoch == 1
     assert post.key == idempotency_key("latent-space-ai-engineer", "substack:post:192356063", 1, 1)
@@ -438,12 +438,12 @@ def test_answers_that_come_too_soon_are_not_counted_but_later_ones_are():
 
 
 def test_the_epoch_does_not_rise_where_the_state_moved():
-    due = repeated(*[STORED] * SAME_5XX)
+    due = repeated(*[STORED] * SAME_500)
     assert before(due, found("queued")).request.status is Status.ACCEPTED
 
 
 def test_what_was_accepted_once_keeps_its_key_whatever_the_second_asking_brings():
-    due = repeated(*[STORED] * SAME_5XX, due=work(accepted_at=NOW - 4 * DAY, reasks=1))
+    due = repeated(*[STORED] * SAME_500, due=work(accepted_at=NOW - 4 * DAY, reasks=1))
     assert epoch(due) == 0
 
 
