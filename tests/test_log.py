@@ -282,10 +282,9 @@ UNSAID = {  # on the console: what the line before says, the reason implies, or 
     "request.released": "was attempts",
     "request.accepted": "attempts next_attempt_at created_at",
     "request.deferred": "generation was http created_at",
-    "request.processed": "generation was held json_url markdown_url",
+    "request.processed": "generation was json_url markdown_url",
     "request.failed": "was http",
     "request.skipped": "was",
-    "request.requeued": "was",
     "status.summary": "as_of_seq version pid",
     "status.feed": "last_attempt_at",
 }

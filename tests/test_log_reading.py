@@ -171,6 +171,18 @@ def test_a_start_is_read_back_from_the_console():
     assert process_of(line.event) == Process("1", "live", 77)
 
 
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("request.requeued", {"by": "a person", "was": "processed", "generation": 2}),
+        ("request.processed", {"held": "bulk", "latency_s": 60, "reason": "already_processed"}),
+    ],
+)
+def test_what_a_request_was_before_is_read_back_from_the_console(name, fields):
+    line = glimpsed(LogEvent(name, "a", GUID, fields=fields), 7)
+    assert fields.items() <= line.event.fields.items()
+
+
 def test_no_event_is_longer_than_its_column():
     assert max(map(len, EVENTS)) <= EVENT_WIDTH
 

@@ -213,6 +213,8 @@ class Tally:
             return Status(said)
         if known is not None:
             return known.status
+        if line.fields.get("held") is not None:
+            return Status.HELD
         if line.name == "request.released" and line.fields.get("reason") == "operator":
             return Status.SKIPPED
         return BEFORE.get(line.name)

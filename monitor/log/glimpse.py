@@ -37,7 +37,7 @@ _OF_KEY: Final = {  # what a value looks like, where not every text will do
     "podcasts": r"(?:no|\d+) podcasts?",
     "episodes": r"(?:no|\d+) episodes?",
     "requests": _COUNTS,
-    "held": _COUNTS,
+    "held": rf"{_COUNTS}|[a-z]+",  # by reason; or of one request its reason
 }
 _TEXT: Final = ".+"
 _PHRASE: Final = re.compile(

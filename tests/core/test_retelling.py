@@ -52,6 +52,14 @@ def polled(failures=0, at=NOW, podcast="show", **fields):
     return line("feed.polled", None, None, at, podcast, **{"failures": failures, **said, **fields})
 
 
+def test_what_was_held_is_held_no_more_even_where_only_its_reason_was_said():
+    told = retelling(*status_lines(), processed(11, "b", was=None, held="baseline")).snapshot()
+    assert (told.requests, told.held) == (
+        {Status.PENDING: 1, Status.HELD: 1, Status.PROCESSED: 1},
+        {"baseline": 1},
+    )
+
+
 STARTED = line("daemon.started", podcast=None, version="1.0", pid=42, mode="live")
 
 
