@@ -70,12 +70,26 @@ def look(work: Work, lookup: Lookup, *, now: datetime, jitter: float, rules: Req
     if isinstance(lookup, Found) and work.request.status not in SETTLED:
         settlement = delivery.settle(work, lookup.resource, now=now, rules=rules)
     if settlement is None and _stalled(work, lookup, now=now, rules=rules):
-        if work.request.reasks:
+        settlement = _unmoved(work, lookup, now=now, rules=rules)
+        if settlement is None:
             return Look(next_look(work, now=now, jitter=jitter, rules=rules), stalled=True)
-        settlement = _reask(work, now=now)
     if settlement is not None:
         work = replace(work, request=settlement.request)
     return Look(next_look(work, now=now, jitter=jitter, rules=rules), settlement)
+
+
+def _unmoved(
+    work: Work, lookup: Lookup, *, now: datetime, rules: RequestRules
+) -> Settlement | None:
+    """Return what becomes of a stalled request: asked once more, then a person's; None.
+
+    One that was asked anew after a failure, and is said to have failed through both, has failed.
+    """
+    if not work.request.reasks:
+        return _reask(work, now=now)
+    if isinstance(lookup, Found) and rules.is_failed(lookup.resource.state):
+        return moves.settled(work, Event.FAILED, lookup.resource.state, now=now)
+    return None
 
 
 def _stalled(work: Work, lookup: Lookup, *, now: datetime, rules: RequestRules) -> bool:

@@ -97,6 +97,7 @@ class Fortnight:
         self.fates = Fates()
         self.met: Counter[str] = Counter()  # faults, by name
         self._number = 1_000
+        self._reissued: set[str] = set()  # guids
         self.publishers = {name: self._publisher(name) for name in FEEDS}
         self.slugs = {f"{name}-at-stenobird": name for name in FEEDS}
         self.replica = Replica(
@@ -208,7 +209,8 @@ class Fortnight:
 
     def _remove_or_restore(self, name: str, _database: Database) -> None:
         publisher = self.publishers[name]
-        removed = [each.item.guid for each in publisher.publications if each.is_removed]
+        gone = (each.item.guid for each in publisher.publications if each.is_removed)
+        removed = [guid for guid in gone if guid not in self._reissued]  # else it is there twice
         if removed and self.chance.random() < 0.5:
             publisher.restore(self.chance.choice(removed))
         else:
@@ -218,6 +220,7 @@ class Fortnight:
         """Put the same episode out under another guid: it is known by its Substack id."""
         item = self._any_known(name)
         self._number += 1
+        self._reissued.add(item.guid)
         self.publishers[name].remove(item.guid)
         anew = replace(item, guid=f"again:{self._number}", title=f"{item.title}, again")
         self.replica.entry(anew.guid, f"{name}-at-stenobird").listed_after = None

@@ -190,6 +190,16 @@ def test_asked_twice_and_still_not_moving_is_a_persons_problem():
     assert look.next_track_at > NOW
 
 
+def test_a_failure_that_stands_though_it_was_asked_anew_and_once_more_is_the_answer():
+    """A server that fails again between two looks shows the very word of the failure before."""
+    episode = {"processing_state": "failed", "state_changed_at": NOW - 9 * DAY}
+    facts = {**ACCEPTED, **STALLED, "generation": 2, "state_before_post": "failed"}
+    first = looked(work(Status.ACCEPTED, episode=episode, **facts), found("failed"))
+    assert status(first) is Status.PENDING
+    second = looked(work(Status.ACCEPTED, episode=episode, **facts, reasks=1), found("failed"))
+    assert (status(second), second.stalled) == (Status.FAILED, False)
+
+
 def test_what_moves_between_the_asking_and_the_second_post_needs_no_second_post():
     asked = looked(accepted(**STALLED), found("queued")).settlement.request
     again = replace(accepted(**STALLED), request=asked)
