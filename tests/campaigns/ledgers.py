@@ -12,6 +12,7 @@ from tests.campaigns.record import Record, Row
 Epochs = Mapping[tuple[str, str], Mapping[int, Sequence[int]]]
 ACTION = "/transcription-requests"
 MINUTE = timedelta(minutes=1)
+Span = tuple[datetime, datetime]
 MOVED = timedelta(hours=6)  # no clock of a campaign is set back by more
 DAY = timedelta(days=1)
 
@@ -106,20 +107,19 @@ def _resource(path: str) -> str:
 
 
 def pace(history: History, record: Record) -> Iterator[str]:
-    jumps = _jumps(record)
     at = [post["at"] for post in record.posts]
-    yield from _crowded("written down", at, history.per_minute, MINUTE, jumps)
+    yield from _crowded("written down", at, history.per_minute, MINUTE, _moved(record))
     came = [each.at for each in history.stenobird if each.method == "POST"]
     window = MINUTE - timedelta(seconds=history.late_s)
-    yield from _crowded("arrived", came, history.per_minute, window, history.jumps)
+    yield from _crowded("arrived", came, history.per_minute, window, _at(history.jumps))
 
 
 def _crowded(
-    what: str, instants: Sequence[datetime], most: int, window: timedelta, jumps: Sequence[datetime]
+    what: str, instants: Sequence[datetime], most: int, window: timedelta, moved: Sequence[Span]
 ) -> Iterator[str]:
     ordered = sorted(instants)
     for first, last in zip(ordered, ordered[most:], strict=False):
-        if last - first < window and not _within(jumps, first, last):
+        if last - first < window and not _within(moved, first, last):
             yield f"{most + 1} POSTs {what} from {first} to {last}: expected {most} in {window}"
 
 
@@ -130,7 +130,7 @@ def budget(history: History, record: Record) -> Iterator[str]:
         for post in record.posts
         if not post["in_vain"]
     ]
-    yield from _overspent("written down", spent, history, DAY, _jumps(record))
+    yield from _overspent("written down", spent, history, DAY, _moved(record))
     guids = {episode["id"]: (episode["podcast"], episode["guid"]) for episode in record.episodes}
     episode_of = {request["id"]: guids[request["episode_id"]] for request in record.requests}
     minutes = {episode_of.get(post["request_id"]): post["audio_minutes"] for post in record.posts}
@@ -139,7 +139,7 @@ def budget(history: History, record: Record) -> Iterator[str]:
         for effect in history.effects
     ]
     window = DAY - timedelta(seconds=history.late_s)
-    yield from _overspent("begun", begun, history, window, history.jumps)
+    yield from _overspent("begun", begun, history, window, _at(history.jumps))
 
 
 def _overspent(
@@ -147,7 +147,7 @@ def _overspent(
     spent: Sequence[tuple[datetime, int | str, int]],
     history: History,
     window: timedelta,
-    jumps: Sequence[datetime],
+    moved: Sequence[Span],
 ) -> Iterator[str]:
     ordered = sorted(spent)
     first = 0
@@ -158,31 +158,35 @@ def _overspent(
         total = sum(minutes.values())
         if total <= history.audio_minutes_per_day or len(minutes) == 1:
             continue
-        if not _within(jumps, ordered[first][0], at):
+        if not _within(moved, ordered[first][0], at):
             yield (
                 f"{total} minutes of audio {what} from {ordered[first][0]} to {at}: "
                 f"expected at most {history.audio_minutes_per_day}"
             )
 
 
-def _jumps(record: Record) -> list[datetime]:
-    """Return when our ledger's instants were moved, by our clock: it had been set back.
+def _moved(record: Record) -> list[Span]:
+    """Return where our ledger's instants were moved, by our clock: it had been set back.
 
     What it said was to come is moved by as much; so of the time before, nothing can be told either.
     """
     at = [event["at"] for event in record.events if event["name"] == "clock.jumped"]
-    return [jump - n * MOVED / 24 for jump in at for n in range(25)]
+    return [(jump - MOVED, jump) for jump in at]
 
 
-def _within(jumps: Sequence[datetime], first: datetime, last: datetime) -> bool:
-    return any(first <= jump <= last for jump in jumps)
+def _at(jumps: Sequence[datetime]) -> list[Span]:
+    return [(jump, jump) for jump in jumps]
+
+
+def _within(spans: Sequence[Span], first: datetime, last: datetime) -> bool:
+    return any(first <= end and begin <= last for begin, end in spans)
 
 
 def politeness(history: History) -> Iterator[str]:
     for podcast in history.podcasts:
         for before, after in pairwise(podcast.polls):
             gap_s = (after.at - before.at).total_seconds()
-            if gap_s < podcast.min_gap_s and not _within(history.jumps, before.at, after.at):
+            if gap_s < podcast.min_gap_s and not _within(_at(history.jumps), before.at, after.at):
                 yield (
                     f"{podcast.name}: polled at {after.at}, {gap_s:.3f} s after the last time: "
                     f"expected at least {podcast.min_gap_s} s"
