@@ -38,6 +38,8 @@ RETRY_S = 1.0  # after the scheduler itself failed
 
 # What it warns of, the listener tells in our own words.
 logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
+# What it raises of a tick is that it was cancelled, at a stop: a tick tells its own faults.
+logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)
 
 
 class Every(IntervalTrigger):  # type: ignore[misc] # apscheduler 3 has no types

@@ -297,6 +297,7 @@ def test_a_running_daemon_outlives_a_jump_there_and_back(service, far, jump):
     daemon.until("clock.jumped")
     assert_polling(far)
     service.turn(timedelta())
+    wait_until(lambda: len(daemon.told("clock.jumped")) == 2, "not told")
     assert_polling(far)
     guid = far.publish(300)
     wait_until(followed(far, guid), "not requested")

@@ -48,7 +48,7 @@ _OF_AN_EPISODE: Final = re.compile(r"(episode|state|request)\.|status\.request$"
 _A_KIND: Final = re.compile(rf"({'|'.join(Kind)})(:| is over)")
 _NUMBERS: Final = frozenset(
     {"generation", "attempts", "attempt", "epoch", "http", "failures", "new", "changed"}
-    | {"pid", "omitted", "as_of_seq"}
+    | {"pid", "omitted", "as_of_seq", "found"}
 )
 
 
@@ -157,7 +157,8 @@ def _value(key: str, said: str, at: datetime) -> Value:
         length = timedelta(seconds=_seconds(said.removeprefix("in ").removesuffix(" ago")))
         return instant(at + length if said.startswith("in ") else at - length)
     if key.endswith("_s"):
-        return _seconds(said)
+        seconds = _seconds(said)
+        return int(seconds) if seconds.is_integer() else seconds
     return str(json.loads(said)) if said.startswith('"') else said
 
 

@@ -189,8 +189,8 @@ MUTANTS = (
         (
             Edit(
                 "core/schedule.py",
-                "return now + delay + min(delay * JITTER, JITTER_CAP) * jitter",
-                "return now + delay + min(delay * JITTER, JITTER_CAP) * (2 * jitter - 1)",
+                "late = min(least * LATE, JITTER_CAP) * jitter",
+                "late = min(least * LATE, JITTER_CAP) * (2 * jitter - 1)",
             ),
         ),
         tests("tests/core/test_schedule.py"),

@@ -93,6 +93,8 @@ def _rounded(true: Any, told: Any) -> Any:
     near = {name: _nearly(getattr(true, name), getattr(told, name)) for name in instants}
     if isinstance(true, RequestStatus) and true.status is told.status is Status.ACCEPTED:
         near["attempts"] = told.attempts  # ``request.accepted`` does not say it to eyes
+    if isinstance(true, FeedStatus):  # the console says how late episodes were found, in minutes
+        near |= {name: getattr(told, name) for name in ("delays_s", "fixed_delays_s")}
     if isinstance(true, FeedStatus) and true.failures and told.last_attempt_at is None:
         near["last_attempt_at"] = None  # nor does ``status.feed`` of a feed that fails
     return replace(true, **near)
