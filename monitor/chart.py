@@ -74,7 +74,7 @@ def heading(outlook: Outlook, rules: PollRules, now: datetime) -> Iterator[str]:
 def _learned(cadence: Cadence | None) -> str:
     if cadence is None:
         return "too few episodes to learn from, so it is polled evenly"
-    return f"an episode every {span(round(7 * DAY.total_seconds() / cadence.per_week()))}"
+    return f"an episode every {span(round(7 * DAY.total_seconds() / cadence.per_week))}"
 
 
 def chart(hours: Sequence[Hour], now: datetime) -> Iterator[Text]:

@@ -18,6 +18,7 @@ import pytest
 from monitor import __version__, cli
 from monitor.adapters.store import events
 from monitor.adapters.store.database import connect
+from monitor.commands import opening
 from monitor.core.lifecycle import Status
 from monitor.core.problems import Kind, strike
 from monitor.demo.server import World, serve_in_thread
@@ -207,7 +208,7 @@ def test_what_the_file_system_refuses_is_told_in_one_line(service):
 
 def test_a_database_that_another_program_keeps_is_told(service, monkeypatch):
     impatient = partial(connect, patience=timedelta(milliseconds=10))
-    monkeypatch.setattr(cli, "connect", impatient)
+    monkeypatch.setattr(opening, "connect", impatient)
     with locked(service):
         done = service.call("skip", "300", "--reason", "x")
     assert done.returncode == 1
@@ -319,7 +320,7 @@ def do(service, verb, name, **environ):
 def test_a_verb_says_what_it_did_and_what_it_needs(service):
     done, needs = do(service, "release", "100")
     assert done.endswith("episode (substack:post:100) is now pending; it was held: baseline")
-    assert needs == cli.NO_DAEMON
+    assert needs == opening.NO_DAEMON
     (done,) = do(service, "skip", "100")
     assert done.endswith(" is now skipped: operator; it was pending")
 
@@ -384,7 +385,7 @@ def test_poll_tells_what_is_new_in_the_configuration(service):
     assert service.call("poll").stdout.splitlines() == [
         "due now: show",
         "new in the configuration, polled when the daemon starts: new",
-        cli.NO_DAEMON,
+        opening.NO_DAEMON,
     ]
     service.start()
     assert service.call("poll", "show").stdout == "due now: show\n"

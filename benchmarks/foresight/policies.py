@@ -4,6 +4,7 @@ The rivals' formulas are read from their sources; their limits are set so that a
 gets as many polls a day as ours may make.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
@@ -72,7 +73,7 @@ def miniflux(per_day: int, _coming: Sequence[datetime]) -> Policy:
     """Miniflux (106cdd0), ``entry_frequency``: as often as the last week had entries."""
 
     def policy(now: datetime, found: Sequence[datetime]) -> datetime:
-        week = [at for at in found if now - timedelta(weeks=1) <= at]
+        week = found[bisect_left(found, now - timedelta(weeks=1)) :]
         if len(week) < 2:
             return now + DAY / per_day
         weekly = ceil(timedelta(weeks=1) / ((week[-1] - week[0]) / (len(week) - 1)))
@@ -102,7 +103,7 @@ def oracle(per_day: int, coming: Sequence[datetime]) -> Policy:
     for at in coming:
         counts[int(position(at) % WEEK) // HOUR] += 1
     roots = [*accumulate((sqrt(n) for n in counts for _ in range(HOUR)), initial=0.0)]
-    known = Cadence(position(coming[0]), [1.0] * len(EDGES), roots)
+    known = Cadence(position(coming[0]), 0.0, [1.0] * len(EDGES), roots)
 
     def policy(now: datetime, _found: Sequence[datetime]) -> datetime:
         at = instant(known.when(position(now), roots[-1] / (7 * per_day)))

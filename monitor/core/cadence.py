@@ -43,6 +43,7 @@ class Cadence:
     """
 
     last: float  # drop's position
+    per_week: float  # drops
     due: Sequence[float]  # factor in each bucket of age
     roots: Sequence[float]  # before each cell of the week, and of all: 16 kB
 
@@ -55,10 +56,6 @@ class Cadence:
         cell = int(x) % WEEK
         root = self.roots[cell + 1] - self.roots[cell]
         return root * root * self.due[_bucket(x - self.last)]
-
-    def per_week(self) -> float:
-        """Return how many drops a week brings."""
-        return sum((after - before) ** 2 for before, after in pairwise(self.roots))
 
     def mass(self, begin: float, end: float) -> float:
         """Return the sum of the square roots of the rate from *begin* to *end*."""
@@ -104,7 +101,7 @@ class Cadence:
 
         In each of them come at least twice as many as in the mean hour.
         """
-        often = OFTEN * self.per_week() / WEEK * HOUR
+        often = OFTEN * self.per_week / WEEK * HOUR
         begin = x // HOUR * HOUR
         if self._in_hour(begin) < often:
             return None
@@ -146,6 +143,7 @@ def fit(came: Sequence[datetime]) -> Cadence | None:
     rates = [WEEK / mean_gap * each for each in density]
     return Cadence(
         drops[-1],
+        WEEK / mean_gap,
         array("d", _due(drops, rates)),
         array("d", accumulate(map(sqrt, rates), initial=0.0)),
     )

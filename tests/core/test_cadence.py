@@ -43,7 +43,7 @@ def test_a_weekly_show_is_expected_around_its_hour(times):
     begin, end = map(instant, rhythm.expected(position(due)))
     assert begin <= due < end <= begin + timedelta(hours=6)
     assert rhythm.expected(position(due + timedelta(hours=12))) is None
-    assert rhythm.per_week() == pytest.approx(1, rel=0.1)
+    assert rhythm.per_week == pytest.approx(1, rel=0.1)
 
 
 def test_right_after_an_episode_the_next_is_not_expected():

@@ -1,0 +1,1 @@
+"""What each command does: ``service`` acts, ``queries`` show, ``verbs`` decide for the daemon."""
