@@ -347,6 +347,16 @@ def test_a_feed_that_keeps_failing_is_a_problem_and_recovers(life):
     life.assert_kept()
 
 
+def test_what_explains_a_failure_is_in_the_polls_line_and_in_the_problem(life):
+    life.publisher.faults.always(html_page())
+    life.run(12)
+    assert {line["detail"] for line in life.polled if line["outcome"] == "failed"} == {
+        "Just a moment"
+    }
+    (opened,) = [f for _, f in life.told("problem.opened")]
+    assert (opened["reason"], opened["detail"]) == ("html_page", "Just a moment")
+
+
 def test_what_happens_to_a_back_catalogue_is_nothing(life):
     life.live_on()
     assert life.request(life.old) == ("held", "baseline")

@@ -164,6 +164,20 @@ def test_a_poll_that_reached_nobody_says_nothing_new_of_its_feed_on_the_console_
     assert not {"last_attempt_at", "last_ok_at", "last_new_at"} & set(line.event.fields)
 
 
+@pytest.mark.parametrize("title", ["9 in a row", "next in 5h", "ok", "7 new", "a · b", "Sorry!"])
+def test_what_a_page_says_passes_for_nothing_else_on_the_console(title):
+    fields = {
+        "outcome": "failed",
+        "reason": "html_page",
+        "detail": title,
+        "failures": 3,
+        "next_poll_at": "2026-10-10T14:08:05.000Z",
+        "next_poll_reason": "backoff",
+    }
+    line = glimpsed(LogEvent("feed.polled", "a", level="warning", fields=fields))
+    assert fields.items() <= line.event.fields.items()
+
+
 def test_a_start_is_read_back_from_the_console():
     started = {"version": "1", "mode": "live", "pid": 77, "podcasts": 2, "database": "sqlite"}
     line = glimpsed(LogEvent("daemon.started", fields=started))

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -12,8 +12,9 @@ from statistics import fmean
 
 from benchmarks.figures import put, table
 from benchmarks.foresight.feeds import LATENT_SPACE, SHARED, History, histories, latent_space
-from benchmarks.foresight.policies import CONTENDERS
+from benchmarks.foresight.policies import CONTENDERS, OURS, UNCAPPED
 from benchmarks.foresight.replay import Outcome, replay
+from benchmarks.foresight.targets import PER_DAY, each, targets
 
 BUDGETS = (12, 24, 48, 96)
 LATENT_PHASES = 8  # its figure is of few drops
@@ -28,14 +29,16 @@ def main() -> None:
         sys.exit(f"{SHARED.name}: the publish times are not beside this checkout")
     feeds = [*histories()][:: options.every]
     shown = {
-        "Feeds that were looked at": [feed for feed in feeds if not feed.is_held_out],
-        "of them weekly": [feed for feed in feeds if not feed.is_held_out and feed.is_weekly],
+        "All feeds": feeds,
+        "of them weekly": [feed for feed in feeds if feed.is_weekly],
         "Feeds held out": [feed for feed in feeds if feed.is_held_out],
         "of those weekly": [feed for feed in feeds if feed.is_held_out and feed.is_weekly],
         "Latent Space": [latent_space()],
     }
     outcomes = _outcomes([*feeds, latent_space()], options.budgets)
     parts = [_part(*part, options.budgets, outcomes) for part in shown.items() if part[1]]
+    if PER_DAY in options.budgets:
+        parts.insert(0, targets(feeds, *(_of(outcomes, name) for name in (OURS, UNCAPPED))))
     text = "\n\n".join(parts)
     print(text)
     if options.write is not None:
@@ -84,16 +87,15 @@ def _part(
 def _cell(feeds: Sequence[Sequence[Outcome]]) -> str:
     """Return mean / median / p90 as ratios, the mean delay, the polls, and feeds worse than fixed."""
     mean, middle, late = (
-        fmean(_each(feeds, of)) for of in (Outcome.mean, Outcome.median, Outcome.p90)
+        fmean(each(feeds, of)) for of in (Outcome.mean, Outcome.median, Outcome.p90)
     )
-    minutes, polls = fmean(_each(feeds, Outcome.minutes)), fmean(_each(feeds, Outcome.polls))
-    worse = sum(ratio > 1 for ratio in _each(feeds, Outcome.mean))
+    minutes, polls = fmean(each(feeds, Outcome.minutes)), fmean(each(feeds, Outcome.polls))
+    worse = sum(ratio > 1 for ratio in each(feeds, Outcome.mean))
     return f"{mean:.2f} / {middle:.2f} / {late:.2f} ({minutes:.1f} min, {polls:.0f} polls, {worse})"
 
 
-def _each(feeds: Sequence[Sequence[Outcome]], of: Callable[[Outcome], float]) -> Iterator[float]:
-    """Yield each feed's figure, the mean of its phases."""
-    return (fmean(map(of, phases)) for phases in feeds)
+def _of(outcomes: dict[Key, list[Outcome]], policy: str) -> dict[str, list[Outcome]]:
+    return {feed: found for (p, n, feed), found in outcomes.items() if (p, n) == (policy, PER_DAY)}
 
 
 if __name__ == "__main__":

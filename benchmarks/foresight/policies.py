@@ -12,11 +12,10 @@ from math import ceil, sqrt
 
 from benchmarks.foresight.replay import DAY, Policy
 from monitor.core import schedule
-from monitor.core.cadence import EDGES, HOUR, WEEK, Cadence, fit, instant, position
+from monitor.core.cadence import EDGES, HOUR, NEWEST, WEEK, Cadence, fit, instant, position
 from monitor.core.schedule import Bounds, History
 
-LEAST = timedelta(minutes=5)
-MOST = timedelta(hours=6)
+BOUNDS = Bounds(timedelta(minutes=5), timedelta(hours=6))
 EPOCH_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 UNIFORM = 0.01  # of the oracle's rate, so that it is nowhere 0
 
@@ -24,39 +23,50 @@ UNIFORM = 0.01  # of the oracle's rate, so that it is nowhere 0
 Contender = Callable[[int, Sequence[datetime]], Policy]
 
 
-class _Learned:
-    """What the daemon does; *capped* as there, or free to spend a week's budget in a day."""
+class _Learner:
+    """Fits a cadence when a drop has been found, as the daemon does."""
 
-    def __init__(self, per_day: int, *, capped: bool) -> None:
-        self._per_day = per_day
-        self._capped = capped
-        self._cadence: Cadence | None = None
+    def __init__(self) -> None:
         self._known = -1
-        self._polled: tuple[datetime, ...] = ()
+        self._cadence: Cadence | None = None
 
-    def __call__(self, now: datetime, found: Sequence[datetime]) -> datetime:
+    def __call__(self, found: Sequence[datetime]) -> Cadence | None:
         if self._known != len(found):
-            self._known, self._cadence = len(found), fit(found[-2 * 64 :])
-        if self._capped:
-            self._polled = schedule.last_day(self._polled, now)
-        wanted = schedule.next_poll_at(
-            now,
-            History(self._cadence, self._polled),
-            (),
-            Bounds(LEAST, MOST),
-            0.0,
-            per_day=self._per_day,
-        )
-        return schedule.within_cap(wanted, self._polled, self._per_day).at
+            self._known, self._cadence = len(found), fit(found[-2 * NEWEST :])
+        return self._cadence
 
 
 def learned(per_day: int, _coming: Sequence[datetime]) -> Policy:
-    return _Learned(per_day, capped=True)
+    """What the daemon does, cap and all."""
+    learn = _Learner()
+    polled: tuple[datetime, ...] = ()
+
+    def policy(now: datetime, found: Sequence[datetime]) -> datetime:
+        nonlocal polled
+        polled = schedule.last_day(polled, now)
+        history = History(learn(found), polled)
+        wanted = schedule.next_poll_at(now, history, (), BOUNDS, 0.0, per_day=per_day)
+        return schedule.within_cap(wanted, polled, per_day).at
+
+    return policy
 
 
 def uncapped(per_day: int, _coming: Sequence[datetime]) -> Policy:
     """As ours, but a day may have any part of its week's polls."""
-    return _Learned(per_day, capped=False)
+    learn = _Learner()
+
+    def policy(now: datetime, found: Sequence[datetime]) -> datetime:
+        cadence = learn(found)
+        assert cadence is not None  # half of at least sixty drops are known
+        return _placed(now, cadence, per_day)
+
+    return policy
+
+
+def _placed(now: datetime, cadence: Cadence, per_day: int) -> datetime:
+    """Return where the next of a week's polls is, if a day may have any part of them."""
+    at = instant(cadence.when(position(now), cadence.roots[-1] / (7 * per_day)))
+    return min(max(at, now + BOUNDS.min), now + BOUNDS.max)
 
 
 def fixed(per_day: int, _coming: Sequence[datetime]) -> Policy:
@@ -77,7 +87,7 @@ def miniflux(per_day: int, _coming: Sequence[datetime]) -> Policy:
         if len(week) < 2:
             return now + DAY / per_day
         weekly = ceil(timedelta(weeks=1) / ((week[-1] - week[0]) / (len(week) - 1)))
-        return now + min(max(timedelta(weeks=1) / weekly, LEAST), DAY / per_day)
+        return now + min(max(timedelta(weeks=1) / weekly, BOUNDS.min), DAY / per_day)
 
     return policy
 
@@ -92,7 +102,7 @@ def commafeed(per_day: int, _coming: Sequence[datetime]) -> Policy:
             if silent >= timedelta(days=days):
                 return now + most / part
         gap = (found[-1] - found[0]) / (len(found) - 1)
-        return now + min(max(gap / 2, LEAST), most / 4)
+        return now + min(max(gap / 2, BOUNDS.min), most / 4)
 
     return policy
 
@@ -105,16 +115,14 @@ def oracle(per_day: int, coming: Sequence[datetime]) -> Policy:
     roots = [*accumulate((sqrt(n) for n in counts for _ in range(HOUR)), initial=0.0)]
     known = Cadence(position(coming[0]), 0.0, [1.0] * len(EDGES), roots)
 
-    def policy(now: datetime, _found: Sequence[datetime]) -> datetime:
-        at = instant(known.when(position(now), roots[-1] / (7 * per_day)))
-        return min(max(at, now + LEAST), now + MOST)
-
-    return policy
+    return lambda now, _found: _placed(now, known, per_day)
 
 
+OURS = "podcast-monitor"
+UNCAPPED = "the same, uncapped"
 CONTENDERS: dict[str, Contender] = {
-    "podcast-monitor": learned,
-    "the same, uncapped": uncapped,
+    OURS: learned,
+    UNCAPPED: uncapped,
     "miniflux": miniflux,
     "CommaFeed": commafeed,
     "reader": reader,

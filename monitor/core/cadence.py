@@ -23,9 +23,12 @@ TOGETHER = 2.0  # cells: what comes within them is one drop
 NEWEST = 64  # drops that are learned from: rhythms change
 FEWEST = 3  # drops of which anything is learned
 HALF_LIFE = 24  # drops, after which one counts half
-KERNELS = ((2.0, WEEK), (9.0, WEEK), (2.0, DAY), (9.0, DAY))  # standard deviation, period
+KERNELS = (  # standard deviation, period
+    *((cells, WEEK) for cells in (2.0, 9.0, 36.0, 108.0)),
+    *((cells, DAY) for cells in (2.0, 9.0)),
+)
 REACH = 4.0  # standard deviations, beyond which a kernel is nothing
-PRIOR = (0.2, 0.2, 0.2, 0.2, 1.0)  # pseudo-counts of the kernels, and of an even rate
+PRIOR = (*(0.2 for _ in KERNELS), 1.0)  # pseudo-counts of the kernels, and of an even rate
 ROUNDS = 25  # of expectation and maximization
 EDGES = tuple(  # of the buckets of age, in which the rate gets a factor of its own
     days * DAY
@@ -200,10 +203,12 @@ def _density(
     curves = {WEEK: [parts[-1] / WEEK] * WEEK, DAY: [0.0] * DAY}
     for (width, period), part in zip(KERNELS, parts[:-1], strict=True):
         curve = curves[period]
+        reach = int(REACH * width)
+        shape = [_kernel(n, width, period) for n in range(-reach, reach + 1)]
         for x, weight in zip(drops, weights, strict=True):
             share = part * weight / total
-            for cell in range(int(x - REACH * width), int(x + REACH * width) + 1):
-                curve[cell % period] += share * _kernel(cell + 0.5 - x, width, period)
+            for cell, near in enumerate(shape, int(x) - reach):  # as if in the middle of its cell
+                curve[cell % period] += share * near
     days = curves[DAY] * (WEEK // DAY)
     return [a + b for a, b in zip(curves[WEEK], days, strict=True)]
 

@@ -12,7 +12,7 @@ from monitor.adapters.address import origin
 from monitor.adapters.failure import NO_TURN
 from monitor.adapters.fetch import fetch
 from monitor.adapters.store import catalogue, editions, events, polls
-from monitor.core import parse, problems, reconcile
+from monitor.core import parse, polled, problems, reconcile
 from monitor.core.lifecycle import Status
 from monitor.core.model import (
     DatabaseError,
@@ -21,20 +21,16 @@ from monitor.core.model import (
     FetchFailed,
     FetchOutcome,
     Known,
-    LogEvent,
     NotModified,
     ParseError,
     PollPlan,
     Reading,
     Validators,
-    iso,
 )
 from monitor.core.problems import Kind, ProblemUpdate
 from monitor.core.sweep import Sweep
 from monitor.jobs.context import Context
 from monitor.jobs.reading import Reader, read
-
-WARN_FROM = 3  # failures in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +41,7 @@ class Visit:
     plan: PollPlan
     read: str | None = None  # how much of a body was looked at: same, head, cut or whole
     items: int | None = None  # in the document
+    detail: str = ""  # what explains a failure
 
 
 async def poll_feed(ctx: Context, feed: Feed) -> bool:
@@ -60,14 +57,17 @@ async def poll_feed(ctx: Context, feed: Feed) -> bool:
         again = ctx.now() + ctx.podcasts[feed.podcast].polling.poll.min
         await ctx.write(polls.put_back, [feed], again)
         ctx.uplink.missed.add(feed.podcast)
-        ctx.emit(_missed(feed, again), ctx.now())
+        ctx.emit(polled.missed(feed, again), ctx.now())
         return False
     visit = await _record(ctx, feed, visit)
     if visit is None:
         return False  # it took longer than the lease: another daemon polls this feed
     plan = visit.plan
     took_s = asyncio.get_running_loop().time() - began
-    ctx.emit(_line(visit, took_s), ctx.now())
+    line = polled.line(
+        plan, visit.outcome, read=visit.read, items=visit.items, detail=visit.detail, took_s=took_s
+    )
+    ctx.emit(line, ctx.now())
     if plan.events:
         ctx.wake("log")
     if any(episode.status is Status.PENDING for episode in plan.new):
@@ -175,7 +175,7 @@ def _our_fault(error: Exception) -> FetchFailed:
 def _failed(ctx: Context, feed: Feed, outcome: FetchOutcome, failure: FetchFailed) -> Visit:
     rules = ctx.podcasts[feed.podcast].polling
     plan = reconcile.failed(feed, failure, now=ctx.now(), jitter=ctx.chance(), rules=rules)
-    return Visit(outcome, plan)
+    return Visit(outcome, plan, detail=failure.detail)
 
 
 def _recorded(conn: Connection, feed: Feed) -> tuple[Known, Reading | None]:
@@ -185,95 +185,39 @@ def _recorded(conn: Connection, feed: Feed) -> tuple[Known, Reading | None]:
 async def _record(ctx: Context, feed: Feed, visit: Visit) -> Visit | None:
     """Write what a visit came to; return what was written, or None if the feed is not ours now."""
     try:
-        return visit if await _commit(ctx, feed, visit.plan) else None
+        return visit if await _commit(ctx, feed, visit) else None
     except DatabaseError:
         raise
     except Exception as error:  # noqa: BLE001 - what cannot be written must not be fetched for ever
         failed = _failed(ctx, feed, visit.outcome, _our_fault(error))
-    return failed if await _commit(ctx, feed, failed.plan) else None
+    return failed if await _commit(ctx, feed, failed) else None
 
 
-async def _commit(ctx: Context, before: Feed, plan: PollPlan) -> bool:
+async def _commit(ctx: Context, before: Feed, visit: Visit) -> bool:
     """Write the plan: with others', if it says nothing new; return whether it was still ours."""
-    if before.reason is None and reconcile.is_quiet(plan):
-        return await ctx.outcomes.commit(plan)
-    return await ctx.write(_write, plan, ctx.now())
+    if before.reason is None and reconcile.is_quiet(visit.plan):
+        return await ctx.outcomes.commit(visit.plan)
+    return await ctx.write(_write, visit, ctx.now())
 
 
-def _write(conn: Connection, plan: PollPlan, now: datetime) -> bool:
+def _write(conn: Connection, visit: Visit, now: datetime) -> bool:
     """Write a whole plan, and what it means for the feed's problems."""
+    plan = visit.plan
     silent = events.problem(conn, Kind.FEED_SILENT, plan.feed.podcast)
     news = problems.recover(silent, now=now) if plan.new else None
-    return polls.commit_poll(conn, plan, _health(conn, plan, now), news, now=now)
+    return polls.commit_poll(conn, plan, _health(conn, visit, now), news, now=now)
 
 
-def _health(conn: Connection, plan: PollPlan, now: datetime) -> ProblemUpdate | None:
-    feed = plan.feed
+def _health(conn: Connection, visit: Visit, now: datetime) -> ProblemUpdate | None:
+    feed = visit.plan.feed
     failing = events.problem(conn, Kind.FEED_FAILING, feed.podcast)
     if feed.reason is None:
         return problems.recover(failing, now=now)
     return problems.strike(
-        failing, Kind.FEED_FAILING, reason=feed.reason, now=now, podcast=feed.podcast
+        failing,
+        Kind.FEED_FAILING,
+        reason=feed.reason,
+        now=now,
+        podcast=feed.podcast,
+        detail=visit.detail or None,
     )
-
-
-def _line(visit: Visit, took_s: float) -> LogEvent:
-    """Return the canonical line of a poll."""
-    plan, outcome = visit.plan, visit.outcome
-    feed = plan.feed
-    return LogEvent(
-        "feed.polled",
-        feed.podcast,
-        level="warning" if feed.failures >= WARN_FROM else "info",
-        fields={
-            "outcome": _word(plan, outcome),
-            "reason": feed.reason,
-            "http": _http(outcome),
-            "bytes": outcome.wire_bytes if isinstance(outcome, Fetched) else None,
-            "read": visit.read,
-            "items": visit.items,
-            "new": len(plan.new),
-            "changed": len(plan.changed),
-            "requests": sum(1 for e in plan.new if e.status is Status.PENDING),
-            "failures": feed.failures,
-            **_last(feed),
-            "next_poll_at": iso(feed.next_poll_at),
-            "next_poll_reason": feed.next_poll_reason,
-            "took_ms": round(took_s * 1000),
-        },
-    )
-
-
-def _missed(feed: Feed, again: datetime) -> LogEvent:
-    """Return the line of a poll that reached nobody: what is said of the feed stays as it was."""
-    return LogEvent(
-        "feed.polled",
-        feed.podcast,
-        level="warning",
-        fields={
-            "outcome": "offline",
-            "reason": feed.reason,
-            "failures": feed.failures,
-            **_last(feed),
-            "next_poll_at": iso(again),
-            "next_poll_reason": "offline",
-        },
-    )
-
-
-def _last(feed: Feed) -> dict[str, str | None]:
-    last = (feed.last_attempt_at, feed.last_ok_at, feed.last_new_at)
-    names = ("last_attempt_at", "last_ok_at", "last_new_at")
-    return {name: iso(at) if at else None for name, at in zip(names, last, strict=True)}
-
-
-def _word(plan: PollPlan, outcome: FetchOutcome) -> str:
-    if plan.feed.failures:
-        return "failed"
-    return "not_modified" if isinstance(outcome, NotModified) else "ok"
-
-
-def _http(outcome: FetchOutcome) -> int | None:
-    if isinstance(outcome, FetchFailed):
-        return outcome.http
-    return 304 if isinstance(outcome, NotModified) else 200

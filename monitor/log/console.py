@@ -61,6 +61,7 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "{took_ms}",
         "next {next_poll_at}",
         "{next_poll_reason}",
+        "{detail}",  # last: a page's title cannot pass for what follows it
     ),
     "feed.moved": ("now at {to_host}",),
     "episode.discovered": (

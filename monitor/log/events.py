@@ -38,7 +38,7 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
             "file key reason", "A setting cannot be used; a running daemon keeps the old ones."
         ),
         "feed.polled": _kind(
-            "outcome reason http bytes read items new changed requests failures"
+            "outcome reason detail http bytes read items new changed requests failures"
             " last_attempt_at last_ok_at last_new_at next_poll_at next_poll_reason took_ms",
             "One poll has ended (`ok`, `not_modified`, `failed`, or `offline`: nobody was reached, by our"
             " own fault, and nothing counts): the canonical line of a poll.",
