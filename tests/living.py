@@ -296,6 +296,11 @@ class Life:
             for guid, fields in found
         ]
 
+    def ask(self) -> None:
+        """Do what ``podcast-monitor poll`` does."""
+        with self._database() as database:
+            database.write(polls.mark_due, ["show"], self.clock())
+
     def void_leases(self) -> None:
         """Do what another daemon's start does."""
         with self._database() as database:

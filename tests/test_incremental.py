@@ -99,6 +99,11 @@ class World:
             await self.dispatcher.join()
         return list(self.lines)
 
+    def counted(self) -> int:
+        """Return how many requests the budget of the first podcast counts."""
+        name = next(iter(self.ctx.podcasts))
+        return len(self.database.read(polls.feed, name).polled)
+
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with self.database.engine.connect() as conn:
             return [tuple(row) for row in conn.exec_driver_sql(query)]
@@ -310,8 +315,10 @@ async def test_an_old_episode_under_a_new_guid_on_top_sends_for_the_whole(world)
         await world.sweep()
     again = shown.pop(35).replace("<guid>g5<", "<guid>new<")
     world.serve(document(again, *shown, built=2))
+    counted = world.counted()
     (line,) = await world.sweep()
     assert (line["read"], line["new"], len(world.end.heard)) == ("cut", 0, 2)
+    assert world.counted() == counted + 2, "both are requests of the day"
     assert world.rows("SELECT value FROM aliases WHERE kind = 'guid' AND value = 'new'")
 
 

@@ -17,7 +17,8 @@ import pytest
 
 from monitor import __version__, config
 from monitor.assembly import open_http
-from monitor.demo import Exchange, status
+from monitor.core.schedule import Bounds
+from monitor.demo import Exchange, reset, status
 from monitor.demo.publisher import Publisher, new_item
 from monitor.demo.server import World, serve_in_thread
 from monitor.jobs.context import Context
@@ -254,3 +255,44 @@ def test_a_secret_stays_with_the_host_it_was_meant_for():
         life.run(4 * 8)
         assert {e.headers.get("x-key") for e in life.publisher.exchanges} == {"s3cret"}
         assert {e.headers.get("x-key") for e in other.exchanges} == {None}
+
+
+# --- the budget ---------------------------------------------------------------------------
+
+
+def most_in_24_hours(asked: Sequence[Exchange]) -> int:
+    return max(sum(last.at - DAY < each.at <= last.at for each in asked) for last in asked)
+
+
+def test_no_24_hours_have_more_than_the_cap_over_restarts_faults_and_news(life):
+    life.polling = replace(life.polling, per_day=8)
+    for day in range(6):
+        for _ in range(4):
+            life.run(A_DAY // 4)  # and a restart
+            life.publisher.faults.next(status(503), status(500), reset(0.5))
+        life.publisher.publish(new_item(300 + day, f"Another {day}", life.clock()))
+    assert 6 * 5 <= len(life.publisher.exchanges) <= 6 * 10
+    assert most_in_24_hours(life.publisher.exchanges) <= 10
+
+
+def test_what_a_person_asks_for_is_done_and_counts(life):
+    life.polling = replace(life.polling, per_day=8)
+    for _ in range(12):
+        life.ask()
+        life.run()
+    assert len(life.publisher.exchanges) == 12
+    life.run(A_DAY - 13)
+    assert len(life.publisher.exchanges) == 12, "the day has had its polls"
+    assert life.polled[-1]["next_poll_reason"] == "budget"
+    life.run(A_DAY)
+    assert most_in_24_hours(life.publisher.exchanges) == 12
+    assert most_in_24_hours(life.publisher.exchanges[12:]) <= 10
+
+
+def test_a_budget_that_is_made_smaller_holds_for_the_day_before_too(life):
+    life.polling = replace(life.polling, per_day=48)
+    life.run(A_DAY)
+    asked = len(life.publisher.exchanges)
+    life.polling = replace(life.polling, per_day=4, poll=Bounds(5 * MINUTE, HOUR))
+    life.run(A_DAY)
+    assert len(life.publisher.exchanges) <= asked + 5 + 1, "one was planned already"

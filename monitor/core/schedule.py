@@ -73,7 +73,7 @@ def next_poll_at(
     """
     floor = max((min(hint, FLOOR_CAP) for hint in hints if hint), default=bounds.min)
     least = max(bounds.min, floor)
-    most = max(bounds.max, least)
+    most = max(bounds.max, least, DAY / per_day)  # a budget too small for the bound outranks it
     wanted = _wanted(now, history, per_day)
     if wanted.at < now + least:
         wanted = NextPoll(now + least, "floor")

@@ -12,7 +12,7 @@ from monitor.adapters.address import origin
 from monitor.adapters.failure import NO_TURN
 from monitor.adapters.fetch import fetch
 from monitor.adapters.store import catalogue, editions, events, polls
-from monitor.core import parse, polled, problems, reconcile
+from monitor.core import parse, polled, problems, reconcile, schedule
 from monitor.core.lifecycle import Status
 from monitor.core.model import (
     DatabaseError,
@@ -48,7 +48,10 @@ async def poll_feed(ctx: Context, feed: Feed) -> bool:
     """Poll a leased feed; return whether it answered well. Its outcome is always recorded."""
     began = asyncio.get_running_loop().time()
     feed = replace(feed, cadence=await ctx.cadences.of(ctx, feed))
-    visit = await _visit(ctx, feed, head=True) or await _visit(ctx, feed, head=False)
+    visit = await _visit(ctx, feed, head=True)
+    if visit is None:
+        feed = replace(feed, polled=schedule.last_day(feed.polled, ctx.now()))  # that was one, too
+        visit = await _visit(ctx, feed, head=False)
     assert visit is not None  # only a head can be too little
     if isinstance(visit.outcome, FetchFailed) and visit.outcome.reason == NO_TURN:
         await ctx.write(polls.put_back, [feed])

@@ -44,10 +44,10 @@ def test_a_healthy_feed_is_polled_within_its_bounds_and_never_before_a_floor(
     at = next_poll.at
     floor = max([min(f, DAY) for f in floors if f is not None], default=timedelta())
     least = max(bounds.min, floor)
-    most = max(bounds.max, floor)
+    most = max(bounds.max, floor, DAY / per_day)
     assert at > NOW
     assert NOW + least <= at <= NOW + most + min(least * 0.2 + TINY, MINUTE)
-    assert next_poll.reason in {"interval", "floor", "max"}
+    assert next_poll.reason in {"interval", "floor"}
 
 
 @given(bounds, st.integers(1, 1000), jitters, jitters)
@@ -64,7 +64,7 @@ def test_more_jitter_is_never_earlier(bounds, per_day, one, other):
     [
         pytest.param(48, [], 30 * MINUTE, "interval", id="the day is divided evenly"),
         pytest.param(10_000, [], 5 * MINUTE, "floor", id="never more often than min"),
-        pytest.param(1, [], 6 * HOUR, "max", id="never more seldom than max"),
+        pytest.param(1, [], DAY, "interval", id="a budget too small for max outranks it"),
         pytest.param(48, [HOUR, None, 2 * HOUR], 2 * HOUR, "floor", id="the longest floor holds"),
         pytest.param(48, [MINUTE], 30 * MINUTE, "interval", id="a short floor changes nothing"),
         pytest.param(48, [9 * HOUR], 9 * HOUR, "floor", id="a floor holds above max"),
@@ -118,6 +118,20 @@ def test_a_publishers_floor_and_the_bounds_hold_wherever_an_episode_is_expected(
     gaps = [after.at - before.at for before, after in pairwise(polls)]
     assert HOUR / 2 <= min(gaps) <= max(gaps) <= USUAL.max + MINUTE
     assert {"floor"} <= {poll.reason for poll in polls}
+
+
+def test_where_nothing_is_expected_the_greatest_delay_holds():
+    polls = lived(WEEKLY, days=7, per_day=12, begin=TUESDAY + HOUR, bounds=Bounds(MINUTE, 3 * HOUR))
+    gaps = {after.at - before.at for before, after in pairwise(polls) if after.reason == "max"}
+    assert len(gaps) == 1
+    assert 3 * HOUR <= gaps.pop() <= 3 * HOUR + MINUTE
+
+
+@pytest.mark.parametrize("per_day", [1, 2, 3])
+def test_a_budget_smaller_than_the_greatest_delay_asks_for_is_spread_over_the_day(per_day):
+    polls = lived(WEEKLY, days=7, per_day=per_day, begin=TUESDAY + HOUR)
+    gaps = [after.at - before.at for before, after in pairwise(polls)]
+    assert max(gaps) <= DAY / per_day + MINUTE
 
 
 def test_a_show_that_ended_costs_no_more_than_its_budget():
