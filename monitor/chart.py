@@ -19,6 +19,8 @@ from monitor.core.status import FeedStatus
 from monitor.log.console import span
 
 BARS = "▁▂▃▄▅▆▇█"
+NONE = "·"  # polls in an hour
+PLAIN = {**dict(zip(BARS, "_.-=+*%#", strict=True)), NONE: "."}  # for a terminal without them
 HOURS = 24  # of a day
 DAYS = 7
 MANY = 9  # polls that fit one digit; more are a plus
@@ -35,15 +37,20 @@ class Outlook:
 
 
 def outlook(conn: Connection, podcast: str, rules: PollRules, now: datetime) -> Outlook:
-    """Return what is expected of a podcast that has been polled.
+    """Return what is expected of a podcast whose feed has answered.
 
     Raises:
-        ConfigError: it has not been.
+        ConfigError: it has not.
     """
     feed = polls.feed(conn, podcast)
     status = next((s for s in reading.snapshot(conn).feeds if s.podcast == podcast), None)
-    if feed is None or status is None or feed.last_ok_at is None:
+    if feed is None or status is None or feed.last_attempt_at is None:
         raise ConfigError(f"{podcast}: it has never been polled; `podcast-monitor run` does it")
+    if feed.last_ok_at is None:
+        raise ConfigError(
+            f"{podcast}: its feed has never answered well ({feed.reason}), so nothing is known of"
+            " it; `podcast-monitor check` asks it again"
+        )
     feed = replace(feed, cadence=fit([*arrivals(conn, podcast)]))
     hours = forecast.hours(
         now.replace(hour=0, minute=0, second=0, microsecond=0),
@@ -77,8 +84,12 @@ def _learned(cadence: Cadence | None) -> str:
     return f"an episode every {span(round(7 * DAY.total_seconds() / cadence.per_week))}"
 
 
-def chart(hours: Sequence[Hour], now: datetime) -> Iterator[Text]:
-    """Yield lines: of each day the expected rate, the higher the likelier, and the polls an hour."""
+def chart(hours: Sequence[Hour], now: datetime, *, plain: bool) -> Iterator[Text]:
+    """Yield lines: of each day the expected rate, the higher the likelier, and the polls an hour.
+
+    *plain*: in ASCII alone.
+    """
+    marks = str.maketrans(PLAIN if plain else {})
     highest = max((hour.expected or 0 for hour in hours), default=0)
     scale = "".join(f"{hour:02}".ljust(3) for hour in range(0, HOURS, 3))
     yield Text(f"{'UTC':<{MARGIN}}{scale}", style="dim")
@@ -87,8 +98,8 @@ def chart(hours: Sequence[Hour], now: datetime) -> Iterator[Text]:
         bars, polls = Text(f"{day[0].begins_at:%a %d %b}".ljust(MARGIN)), Text(" " * MARGIN)
         for hour in day:
             passed = hour.begins_at.replace(minute=59) < now
-            bars.append(_bar(hour, highest), style="dim" if passed else "green")
-            polls.append(_digit(hour.polls), style="dim")
+            bars.append(_bar(hour, highest).translate(marks), style="dim" if passed else "green")
+            polls.append(_digit(hour.polls).translate(marks), style="dim")
         yield bars
         yield polls
 
@@ -102,4 +113,4 @@ def _bar(hour: Hour, highest: float) -> str:
 def _digit(polls: int) -> str:
     if polls > MANY:
         return "+"
-    return str(polls) if polls else "·"
+    return str(polls) if polls else NONE

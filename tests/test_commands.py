@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from monitor.demo import html_page
 from monitor.demo.server import World, serve_in_thread
 from tests.service import Far, Service
 
@@ -176,6 +177,23 @@ def test_cadence_draws_a_week_with_its_polls(service):
     unknown = service.command("cadence", "nope")
     assert (unknown.returncode, unknown.stdout) == (2, "")
     assert "there is: show" in unknown.stderr
+
+
+def test_cadence_is_drawn_in_ascii_where_there_is_nothing_else(service):
+    done = service.command("cadence", "show", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.stdout.isascii()
+    assert "\\" not in done.stdout
+
+
+def test_cadence_of_a_feed_that_has_never_answered_says_why(tmp_path):
+    far = Far()
+    far.publisher.faults.always(html_page())
+    with serve_in_thread(World(far.publisher, replica=far.replica)) as url:
+        service = Service(tmp_path, url, far)
+        service.command("run", "--once")
+        done = service.command("cadence", "show")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "never answered well (html_page)" in done.stderr
 
 
 def test_poll_says_when_nobody_will_do_it(service):

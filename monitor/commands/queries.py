@@ -136,7 +136,9 @@ def cadence(
             _print_json(asdict(hour))
         return
     terminal = report.Terminal()
-    for line in (*chart.heading(outlook, polling, at), "", *chart.chart(outlook.hours, at)):
+    plain = terminal.options.ascii_only
+    week = chart.chart(outlook.hours, at, plain=plain)
+    for line in (*chart.heading(outlook, polling, at), "", *week):
         terminal.print(line)
 
 
