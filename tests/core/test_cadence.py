@@ -52,12 +52,24 @@ def test_right_after_an_episode_the_next_is_not_expected():
     assert soon < due / 5
 
 
+def weekly(rhythm, at):
+    """How many drops are expected in a cell, however long ago the last was."""
+    cell = int(position(at)) % WEEK
+    return (rhythm.roots[cell + 1] - rhythm.roots[cell]) ** 2
+
+
 def test_a_change_of_rhythm_is_learned_within_two_dozen_episodes():
     moved = TUESDAY + timedelta(days=2, hours=6)
-    came = show(times=40, last=moved - timedelta(weeks=24)) + show(times=24, last=moved)
+    came = show(times=40, last=TUESDAY - timedelta(weeks=24)) + show(times=24, last=moved)
     rhythm = fit(came)
-    old, new = (position(moved + timedelta(days=days)) for days in (4.75, 7))
-    assert rhythm.rate(new) > 3 * rhythm.rate(old)
+    assert weekly(rhythm, moved) > 1.3 * weekly(rhythm, TUESDAY)
+
+
+def test_a_show_that_wanders_by_hours_is_expected_all_over_them():
+    rhythm = fit(show(times=64, wander=timedelta(hours=6)))
+    around = [weekly(rhythm, TUESDAY + timedelta(minutes=5 * n)) for n in range(-60, 61)]
+    assert min(around) > sum(around) / len(around) / 2
+    assert min(around) > 10 * weekly(rhythm, TUESDAY + timedelta(days=3))
 
 
 def test_an_episode_more_moves_what_is_due():

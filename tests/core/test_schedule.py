@@ -120,6 +120,21 @@ def test_a_publishers_floor_and_the_bounds_hold_wherever_an_episode_is_expected(
     assert {"floor"} <= {poll.reason for poll in polls}
 
 
+def test_a_poll_comes_sooner_the_sooner_those_before_it_are_a_day_ago():
+    wanted = {
+        ago: schedule.next_poll_at(
+            NOW,
+            History(fit(WEEKLY), (*[NOW - ago] * 25, NOW)),
+            (),
+            USUAL,
+            0,
+            per_day=24,
+        ).at
+        for ago in (HOUR, 23 * HOUR)
+    }
+    assert wanted[23 * HOUR] - NOW < (wanted[HOUR] - NOW) / 2
+
+
 def test_where_nothing_is_expected_the_greatest_delay_holds():
     polls = lived(WEEKLY, days=7, per_day=12, begin=TUESDAY + HOUR, bounds=Bounds(MINUTE, 3 * HOUR))
     gaps = {after.at - before.at for before, after in pairwise(polls) if after.reason == "max"}
