@@ -16,11 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from monitor.adapters.systemd import Notifier
+from monitor.adapters.store.database import connect
+from monitor.adapters.store.migrate import migrate
 from monitor.config import load
 from monitor.daemon import Daemon
 from monitor.demo import slow, slow_drip, status
 from monitor.demo.server import World, serve_in_thread
+from monitor.runtime import opened
 from monitor.ticker import Ticker
 from tests.processes import InProcess
 from tests.service import Far, now, wait_until
@@ -320,29 +322,34 @@ async def test_the_watchdog_is_fed_no_more_once_a_tick_is_stuck(service, systemd
         return now() + timedelta(seconds=ahead_s)
 
     monkeypatch.setenv("WATCHDOG_USEC", "20000")
-    daemon = Daemon(load(service.config, {}), database=None)
-    daemon.notify = Notifier(systemd.getsockname())
-    daemon.turn = asyncio.Event()
-    daemon.ticker = Ticker(now=wall, monotonic=monotonic, tell=told.append, jumped=daemon._on_jump)
-    daemon.ticker.every(timedelta(seconds=5), "log", asyncio.Event().wait)
-    supervising = asyncio.create_task(daemon._supervise())
-    await until(lambda: "WATCHDOG=1" in heard(systemd))
-    ahead_s = 3600
-    await until(lambda: [event.level for event in told] == ["error"])
-    heard(systemd)  # what was sent before
-    looks = 0
-    supervise = daemon.ticker.supervise
+    monkeypatch.setenv("NOTIFY_SOCKET", systemd.getsockname())
+    config = load(service.config, {})
+    with closing(connect(config.database)) as database:
+        migrate(database)
+        life = Daemon(config, database).life
+        async with opened(config, life) as runtime:
+            ticker = Ticker(now=wall, monotonic=monotonic, tell=told.append, jumped=told.append)
+            ticker.every(timedelta(seconds=5), "log", asyncio.Event().wait)
+            runtime.ticker = ticker
+            turn = asyncio.Event()
+            supervising = asyncio.create_task(runtime.supervise(turn))
+            await until(lambda: "WATCHDOG=1" in heard(systemd))
+            ahead_s = 3600
+            await until(lambda: [event.level for event in told] == ["error"])
+            heard(systemd)  # what was sent before
+            looks = 0
+            supervise = ticker.supervise
 
-    def counted():
-        nonlocal looks
-        looks += 1
-        return supervise()
+            def counted():
+                nonlocal looks
+                looks += 1
+                return supervise()
 
-    monkeypatch.setattr(daemon.ticker, "supervise", counted)
-    await until(lambda: looks >= 3)
-    assert heard(systemd) == []
-    daemon.turn.set()
-    await supervising
+            monkeypatch.setattr(ticker, "supervise", counted)
+            await until(lambda: looks >= 3)
+            assert heard(systemd) == []
+            turn.set()
+            await supervising
     assert told[0].fields["tick"] == "log"
 
 

@@ -20,8 +20,8 @@ from monitor.adapters.store import events, migrate, schema
 from monitor.adapters.store.database import connect
 from monitor.adapters.store.trouble import TEXTS
 from monitor.core.model import ConfigError, DatabaseError, LogEvent
-from monitor.daemon import LONGEST_TICK
 from monitor.demo.server import World, serve_in_thread
+from monitor.runtime import LONGEST_TICK
 from tests.service import Far, Process, Service, now, wait_until
 
 STOP_WITHIN_S = 45  # TimeoutStopSec of the unit

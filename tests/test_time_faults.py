@@ -213,7 +213,7 @@ import datetime as real
 from pathlib import Path
 
 import apscheduler.schedulers.base
-from monitor import daemon
+from monitor import daemon, runtime
 
 AHEAD = Path({file!r})
 
@@ -230,7 +230,7 @@ class Turned(real.datetime):
 
 
 apscheduler.schedulers.base.datetime = Turned
-daemon.now = now
+daemon.now = runtime.now = now
 """
 
 
