@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +22,7 @@ from monitor.adapters.sandbox import Sandbox
 from monitor.adapters.stenobird import Stenobird
 from monitor.adapters.store import migrate, polls
 from monitor.adapters.store.database import Database, connect
+from monitor.core.schedule import cap
 from monitor.demo import ManualClock
 from monitor.dispatch import Dispatcher
 from monitor.jobs.context import Context, Podcast
@@ -333,6 +334,21 @@ try:
 except SystemExit:
     sys.exit("feedparser" in sys.modules)
 """
+
+
+async def test_where_the_cap_has_no_room_for_a_second_request_the_first_is_for_the_whole(world):
+    shown = long_show(40)
+    for built in range(2):
+        world.serve(document(*shown, built=built))
+        await world.sweep()
+    podcast = world.ctx.podcasts["p0"]
+    budget = replace(podcast.polling, per_day=world.counted() + 1)  # so small a one has no slack
+    world.ctx.podcasts["p0"] = replace(podcast, polling=budget)
+    again = shown.pop(35).replace("<guid>g5<", "<guid>new<")
+    world.serve(document(again, *shown, built=2))
+    (line,) = await world.sweep()
+    assert (line["read"], line["new"], len(world.end.heard)) == ("cut", 0, 1)
+    assert world.counted() == cap(budget.per_day)
 
 
 async def test_a_run_in_which_every_answer_is_a_304_does_not_load_the_parser(world, tmp_path):

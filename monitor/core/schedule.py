@@ -120,6 +120,11 @@ def last_day(polled: Sequence[datetime], now: datetime) -> tuple[datetime, ...]:
     return (*recent, now)[-COUNTED:]
 
 
+def is_room_for_two(polled: Sequence[datetime], now: datetime, per_day: int) -> bool:
+    """Return whether the cap lets a poll that is made *now* take a second request."""
+    return len(last_day(polled, now)) < cap(per_day)
+
+
 def within_cap(wanted: NextPoll, polled: Sequence[datetime], per_day: int) -> NextPoll:
     """Put a poll off until the 24 hours before it have room for it."""
     most = cap(per_day)

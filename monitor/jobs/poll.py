@@ -48,11 +48,7 @@ async def poll_feed(ctx: Context, feed: Feed) -> bool:
     """Poll a leased feed; return whether it answered well. Its outcome is always recorded."""
     began = asyncio.get_running_loop().time()
     feed = replace(feed, cadence=await ctx.cadences.of(ctx, feed))
-    visit = await _visit(ctx, feed, head=True)
-    if visit is None:
-        feed = replace(feed, polled=schedule.last_day(feed.polled, ctx.now()))  # that was one, too
-        visit = await _visit(ctx, feed, head=False)
-    assert visit is not None  # only a head can be too little
+    feed, visit = await _visit(ctx, feed)
     if isinstance(visit.outcome, FetchFailed) and visit.outcome.reason == NO_TURN:
         await ctx.write(polls.put_back, [feed])
         return True  # its origin was too busy to be asked: nothing is known, and nothing failed
@@ -85,8 +81,20 @@ async def _is_our_outage(ctx: Context, feed: Feed, outcome: FetchOutcome) -> boo
     return await ctx.uplink.is_to_blame(asked, outcome.reason, ctx.now())
 
 
-async def _visit(ctx: Context, feed: Feed, *, head: bool) -> Visit | None:
-    """Visit a feed; None if its head was read and was not enough."""
+async def _visit(ctx: Context, feed: Feed) -> tuple[Feed, Visit]:
+    """Visit a feed; twice, if its head was read and was not enough: then the first counts, too."""
+    per_day = ctx.podcasts[feed.podcast].polling.per_day
+    if schedule.is_room_for_two(feed.polled, ctx.now(), per_day):
+        if head := await _ask(ctx, feed, head=True):
+            return feed, head
+        feed = replace(feed, polled=schedule.last_day(feed.polled, ctx.now()))
+    whole = await _ask(ctx, feed, head=False)
+    assert whole is not None  # only a head can be too little
+    return feed, whole
+
+
+async def _ask(ctx: Context, feed: Feed, *, head: bool) -> Visit | None:
+    """Ask for a feed, and decide what the answer means; None if its head was not enough."""
     podcast = ctx.podcasts[feed.podcast]
     full = reconcile.is_full_due(feed, now=ctx.now())
     validators = Validators() if full else feed.validators
