@@ -58,11 +58,16 @@ async def poll_feed(ctx: Context, feed: Feed) -> bool:
         ctx.uplink.missed.add(feed.podcast)
         ctx.emit(polled.missed(feed, again), ctx.now())
         return False
-    visit = await _record(ctx, feed, visit)
-    if visit is None:
+    recorded = await _record(ctx, feed, visit)
+    if recorded is None:
         return False  # it took longer than the lease: another daemon polls this feed
+    _tell(ctx, recorded, took_s=asyncio.get_running_loop().time() - began)
+    return recorded.plan.feed.failures == 0
+
+
+def _tell(ctx: Context, visit: Visit, *, took_s: float) -> None:
+    """Say what a recorded visit came to, and wake who has work now."""
     plan = visit.plan
-    took_s = asyncio.get_running_loop().time() - began
     line = polled.line(
         plan, visit.outcome, read=visit.read, items=visit.items, detail=visit.detail, took_s=took_s
     )
@@ -71,7 +76,6 @@ async def poll_feed(ctx: Context, feed: Feed) -> bool:
         ctx.wake("log")
     if any(episode.status is Status.PENDING for episode in plan.new):
         ctx.wake("deliver")
-    return plan.feed.failures == 0
 
 
 async def _is_our_outage(ctx: Context, feed: Feed, outcome: FetchOutcome) -> bool:
