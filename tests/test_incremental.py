@@ -336,19 +336,26 @@ except SystemExit:
 """
 
 
-async def test_where_the_cap_has_no_room_for_a_second_request_the_first_is_for_the_whole(world):
+@pytest.mark.parametrize(("asked_for", "requests"), [(False, 1), (True, 2)])
+async def test_without_room_for_a_second_request_the_first_is_for_the_whole(
+    world, asked_for, requests
+):
     shown = long_show(40)
     for built in range(2):
         world.serve(document(*shown, built=built))
         await world.sweep()
+    before = world.counted()
     podcast = world.ctx.podcasts["p0"]
-    budget = replace(podcast.polling, per_day=world.counted() + 1)  # so small a one has no slack
+    budget = replace(podcast.polling, per_day=before + 1)  # so small a one has no slack
+    assert cap(budget.per_day) == before + 1
     world.ctx.podcasts["p0"] = replace(podcast, polling=budget)
     again = shown.pop(35).replace("<guid>g5<", "<guid>new<")
     world.serve(document(again, *shown, built=2))
+    if asked_for:
+        world.database.write(polls.mark_due, ["p0"], world.clock())
     (line,) = await world.sweep()
-    assert (line["read"], line["new"], len(world.end.heard)) == ("cut", 0, 1)
-    assert world.counted() == cap(budget.per_day)
+    assert (line["read"], line["new"], len(world.end.heard)) == ("cut", 0, requests)
+    assert world.counted() == before + requests
 
 
 async def test_a_run_in_which_every_answer_is_a_304_does_not_load_the_parser(world, tmp_path):

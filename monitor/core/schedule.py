@@ -22,6 +22,7 @@ LATE = 0.2  # of the least interval, at most: what comes later misses what it wa
 COUNTED = 2_000  # polls of a day at most: who wants more of them has the least interval alone
 AHEAD = tuple(HOUR * n for n in (1, 3, 6, 12, 24))  # over which what the cap leaves is spread
 FAILING_MAX = timedelta(hours=6)  # a source is never disabled, it decays to this (miniflux#879)
+ASKED = "asked"  # a poll's reason: a person's wish, which is done whatever the cap
 GONE = timedelta(weeks=1)  # after a 410: a probe, in case it comes back
 FLOOR_CAP = timedelta(days=1)  # no publisher's floor may silence us for longer
 SETTLED_AGAIN = timedelta(days=30)  # held and settled episodes are looked at this seldom
@@ -53,7 +54,7 @@ class NextPoll:
     """When a feed is polled next, and what decided it."""
 
     at: datetime
-    reason: str  # interval, expected (and when), quiet, floor, max, budget or backoff
+    reason: str  # interval, expected (and when), quiet, floor, max, budget, backoff or asked
 
 
 def next_poll_at(

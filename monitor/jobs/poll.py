@@ -88,7 +88,8 @@ async def _is_our_outage(ctx: Context, feed: Feed, outcome: FetchOutcome) -> boo
 async def _visit(ctx: Context, feed: Feed) -> tuple[Feed, Visit]:
     """Visit a feed; twice, if its head was read and was not enough: then the first counts, too."""
     per_day = ctx.podcasts[feed.podcast].polling.per_day
-    if schedule.is_room_for_two(feed.polled, ctx.now(), per_day):
+    asked_for = feed.next_poll_reason == schedule.ASKED
+    if asked_for or schedule.is_room_for_two(feed.polled, ctx.now(), per_day):
         if head := await _ask(ctx, feed, head=True):
             return feed, head
         feed = replace(feed, polled=schedule.last_day(feed.polled, ctx.now()))

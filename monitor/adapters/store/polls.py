@@ -13,6 +13,7 @@ from monitor.adapters.store import catalogue, editions, events, schema
 from monitor.adapters.store.leases import among, clock, lease_expired
 from monitor.core.model import Feed, PollPlan, Validators
 from monitor.core.problems import ProblemUpdate, recover
+from monitor.core.schedule import ASKED
 
 P = schema.podcasts.c
 
@@ -270,5 +271,5 @@ def mark_due(conn: Connection, names: Sequence[str], now: datetime) -> None:
     conn.execute(
         sa.update(schema.podcasts)
         .where(P.name.in_(names))
-        .values(next_poll_at=now, next_poll_reason="asked")
+        .values(next_poll_at=now, next_poll_reason=ASKED)
     )
