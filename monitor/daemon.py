@@ -52,7 +52,6 @@ def serve_once(config: Config) -> int:
 
 
 def _run(config: Config, life: Callable[["Daemon"], Awaitable[int]]) -> int:
-    signals.ignore_until_heeded()
     systemd.Notifier.from_environ(os.environ).extend(MIGRATED_WITHIN)
     with closing(connect(config.database)) as database, instance(database):
         migrate.migrate(database)

@@ -105,9 +105,14 @@ class Service:
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def start(self, **environ: str) -> "Process":
+        process = self.launch(**environ)
+        process.until("daemon.ready")
+        return process
+
+    def launch(self, **environ: str) -> "Process":
+        """Start without waiting until it is ready."""
         process = Process(self.config, environ)
         self.processes.append(process)
-        process.until("daemon.ready")
         return process
 
     def end(self) -> None:

@@ -119,6 +119,21 @@ def test_a_status_that_is_asked_for_is_one_block(service):
     assert [list(line) for line in service.json("status")] == [list(line) for line in block]
 
 
+def test_what_is_asked_before_the_daemon_is_there_does_not_end_it(service):
+    daemon = service.launch()
+    asked = (signal.SIGHUP, signal.SIGUSR1)
+    wait_until(lambda: all(ignores(daemon.pid, number) for number in asked), "not ignored")
+    for number in asked:
+        daemon.send(number)
+    daemon.until("daemon.ready")
+    assert daemon.stop() == 0
+
+
+def ignores(pid: int, number: signal.Signals) -> bool:
+    (mask,) = re.findall(r"^SigIgn:\t(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_single_round_that_is_broken_off_leaves_no_traceback(service, far, number):
     far.publisher.faults.always(slow_drip(0.1))

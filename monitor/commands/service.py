@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from monitor import log
+from monitor import log, signals
 from monitor.adapters.store import backup as store_backup
 from monitor.adapters.store import instance, polls, reading
 from monitor.adapters.store.database import connect
@@ -29,6 +29,7 @@ def run(
     ] = False,
 ) -> None:
     """Run the daemon in the foreground, as systemd does."""
+    signals.ignore_until_heeded()
     from monitor import daemon  # noqa: PLC0415 - what only the daemon needs takes time to import
 
     loaded = opening.load(config)
