@@ -72,6 +72,14 @@ def test_a_show_that_wanders_by_hours_is_expected_all_over_them():
     assert min(around) > 10 * weekly(rhythm, TUESDAY + timedelta(days=3))
 
 
+def test_of_a_show_without_a_rhythm_no_hour_is_expected_much_more_than_another():
+    chance = Random("no rhythm")
+    came = [TUESDAY + timedelta(days=chance.uniform(0, 300)) for _ in range(64)]
+    rhythm = fit(came)
+    rates = [weekly(rhythm, TUESDAY + timedelta(minutes=5 * n)) for n in range(WEEK)]
+    assert max(rates) < 3 * sum(rates) / len(rates)
+
+
 def test_an_episode_more_moves_what_is_due():
     rhythm = fit(show())
     again = rhythm.after(TUESDAY + timedelta(weeks=1))
