@@ -50,6 +50,17 @@ def test_a_healthy_feed_is_polled_within_its_bounds_and_never_before_a_floor(
     assert next_poll.reason in {"interval", "floor"}
 
 
+@pytest.mark.parametrize(
+    ("least", "latest"),
+    [(MINUTE, 12 * SECOND), (5 * MINUTE, MINUTE), (HOUR, MINUTE)],
+    ids=["a fifth of the least interval", "both", "a minute"],
+)
+def test_jitter_makes_a_poll_late_by_little(least, latest):
+    bounds, jitter = Bounds(least, 6 * HOUR), 0.999
+    poll = schedule.next_poll_at(NOW, UNKNOWN, (), bounds, jitter, per_day=1_000_000)
+    assert latest - SECOND < poll.at - NOW - least <= latest
+
+
 @given(bounds, st.integers(1, 1000), jitters, jitters)
 def test_more_jitter_is_never_earlier(bounds, per_day, one, other):
     early, late = (
@@ -238,6 +249,15 @@ def test_what_does_not_move_is_looked_at_within_its_bounds(bounds, age, jitter):
     at = schedule.next_look_at(NOW, bounds, since=NOW - age, jitter=jitter)
     assert at > NOW
     assert NOW + bounds.min <= at <= NOW + bounds.max * 1.1 + TINY
+
+
+@pytest.mark.parametrize(
+    ("age", "wait"),
+    [(-HOUR, 5 * MINUTE), (10 * MINUTE, 5 * MINUTE), (10 * HOUR, HOUR), (9 * DAY, 6 * HOUR)],
+    ids=["set back", "fresh", "a tenth of its age", "old"],
+)
+def test_what_does_not_move_is_looked_at_after_a_tenth_of_its_age(age, wait):
+    assert schedule.next_look_at(NOW, USUAL, since=NOW - age, jitter=0) == NOW + wait
 
 
 @given(st.timedeltas(timedelta(), LONGEST), st.timedeltas(timedelta(), LONGEST))
