@@ -46,6 +46,14 @@ def test_a_weekly_show_is_expected_around_its_hour(times):
     assert rhythm.per_week == pytest.approx(1, rel=0.1)
 
 
+@pytest.mark.parametrize("every", [timedelta(days=1), timedelta(weeks=4)])
+def test_what_is_often_is_so_beside_the_shows_own_rate(every):
+    rhythm = fit(show(every=every, wander=timedelta(minutes=20)))
+    begin, end = map(instant, rhythm.expected(position(TUESDAY + every)))
+    assert begin <= TUESDAY + every < end <= begin + timedelta(hours=6)
+    assert rhythm.expected(position(TUESDAY + every - timedelta(hours=8))) is None
+
+
 def test_right_after_an_episode_the_next_is_not_expected():
     rhythm = fit(show(wander=timedelta(minutes=20)))
     soon, due = (day(rhythm, TUESDAY + timedelta(hours=1 + 24 * n)) for n in (0, 6))

@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import example, given
@@ -113,6 +114,13 @@ def test_a_budget_is_kept_in_every_24_hours_and_over_the_weeks(per_day):
     most = max(sum(at - DAY < other <= at for other in polls) for at in polls)
     assert most <= per_day * 1.25
     assert 0.5 * per_day <= len(polls) / 21 <= 1.1 * per_day
+
+
+def test_of_a_show_without_a_rhythm_the_whole_budget_is_used():
+    chance = Random("no rhythm")
+    came = [TUESDAY - chance.uniform(0, 300) * DAY for _ in range(64)]
+    polls = lived(came, days=7, per_day=24, begin=max(came))
+    assert 0.9 * 24 <= len(polls) / 7 <= 24 * 1.05
 
 
 def test_polls_are_close_where_an_episode_is_expected_and_say_so():
